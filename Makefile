@@ -1,0 +1,57 @@
+# Needs Python 3.11; `test` and `blender-5.2` also need Python 3.13.
+# Virtual environments are made on demand in .venv; ENVS=FOLDER puts them elsewhere.
+
+ENVS ?= .venv
+BLENDER ?= 5.0
+export ENVS
+export PYTHONDONTWRITEBYTECODE = 1
+
+BLENDERS = blender-4.2 blender-4.5 blender-5.0 blender-5.2
+PYTHON = python=$$(tests/tools/python.sh 3.11) && "$$python"
+IN_BLENDER = $(PYTHON) tests/tools/environments.py blender-$(BLENDER) >/dev/null \
+	&& "$(ENVS)/blender-$(BLENDER)/bin/python"
+RUFF = $(PYTHON) tests/tools/environments.py lint >/dev/null && "$(ENVS)/lint/bin/ruff"
+
+.PHONY: help test lint types api api-oldest $(BLENDERS) build format demo bench lock clean
+
+help: ## Print this
+	@awk -F ':.*## ' '/^[a-z].*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo 'make blender-4.2  Test the extension in one Blender: 4.2, 4.5, 5.0 or 5.2'
+	@echo
+	@echo 'PYTEST_ADDOPTS="-x -k word" is passed on to pytest, BLENDER=4.2 to demo and bench.'
+
+test: ## Run every check, in all four Blenders
+	@$(PYTHON) tests/tools/check.py all
+
+lint: ## Check style, likely bugs and formatting (ruff)
+	@$(PYTHON) tests/tools/check.py lint
+
+types: ## Check types, against the oldest supported Blender (mypy)
+	@$(PYTHON) tests/tools/check.py types
+
+api: ## Test api/ without Blender, with the newest requests
+	@$(PYTHON) tests/tools/check.py api
+
+api-oldest: ## Test api/ without Blender, with what Blender 4.2 ships
+	@$(PYTHON) tests/tools/check.py api-oldest
+
+$(BLENDERS): # Test the extension in one Blender
+	@$(PYTHON) tests/tools/check.py build $@
+
+build: ## Build the extension: build/csm_retopo-VERSION.zip
+	@$(PYTHON) tests/tools/check.py build
+
+format: ## Format the code and sort its imports
+	@$(RUFF) check --quiet --select I --fix . && "$(ENVS)/lint/bin/ruff" format .
+
+demo: ## Import the sample session and show what comes of it
+	@$(IN_BLENDER) tests/demo.py
+
+bench: ## Measure the import against the obvious script
+	@$(IN_BLENDER) tests/bench
+
+lock: ## Pin the development dependencies again; UPGRADE=1 takes the newest
+	@$(PYTHON) tests/tools/lock.py $(if $(UPGRADE),--upgrade)
+
+clean: ## Remove what make has made: build and .venv
+	rm -rf -- build .venv

@@ -1,0 +1,476 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bring a session's files together on a thread, and tell what happens through a queue.
+
+A job is made and started on any thread, `poll` and `cancel` are called from the one that waits for
+it. Its messages are `Waiting` and `Notice` in any number, `SessionRead`, then `Progress`,
+`FileReady` and `FileFailed` in any number, then exactly one of `Finished`, `Failed` and `Stopped`.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import logging
+import queue
+import threading
+import time
+import traceback
+from abc import ABC, abstractmethod
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from . import mesh_files
+from .cache import SOURCE_NAME, Cache, hash_file, mesh_name, preview_name
+from .cancellation import Cancellation
+from .errors import (
+    Cancelled,
+    CsmError,
+    FolderError,
+    LinkExpired,
+    MissingFile,
+    RateLimited,
+    ServerFailure,
+    StillRunning,
+    Unreachable,
+)
+from .session import Links, RemoteFile, Session, clean_name, parse_session
+from .settings import Service
+
+if TYPE_CHECKING:
+    from .transport import Transport
+
+log = logging.getLogger(__name__)
+
+PARALLEL_DOWNLOADS = 12
+POLL_INTERVAL_S = 30.0
+"""The vendor's own advice."""
+
+_PROGRESS_INTERVAL_S = 0.05
+
+
+class FileKind(enum.Enum):
+    """What a file of a session is."""
+
+    MESH = "mesh"
+    PREVIEW = "preview image"
+    SOURCE = "source mesh"
+
+
+@dataclass(frozen=True)
+class SessionRead:
+    """The session is known."""
+
+    session: Session
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The session is still running on the service, and is asked for again."""
+
+    elapsed_s: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Bytes and files so far. `total_bytes` counts the files whose length is known by now."""
+
+    received_bytes: int
+    total_bytes: int
+    files_done: int
+    files: int
+
+
+@dataclass(frozen=True)
+class FileReady:
+    """A file is whole at `path`. `index` is the variation's, or -1 for the source; `width` and
+    `height` are an image's, in pixels.
+    """
+
+    kind: FileKind
+    index: int
+    path: Path
+    sha256: str
+    width: int = 0
+    height: int = 0
+
+
+@dataclass(frozen=True)
+class FileFailed:
+    """A file can't be had. The reason is a clause for the artist."""
+
+    kind: FileKind
+    index: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something the artist should know, though it stops nothing."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """All files were settled."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The session could not be brought in at all."""
+
+    error: CsmError
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The job was cancelled."""
+
+
+Message = (
+    SessionRead | Waiting | Progress | FileReady | FileFailed | Notice | Finished | Failed | Stopped
+)
+
+
+@dataclass(frozen=True)
+class WantedFile:
+    """A file to bring in, and its name in the cache."""
+
+    kind: FileKind
+    index: int
+    remote: RemoteFile
+    cache_name: str
+
+
+def wanted_files(session: Session, *, with_source: bool) -> list[WantedFile]:
+    """The files of a session: the meshes first, since converting them takes longest. Variations
+    that the service has not finished are left out.
+    """
+    complete = [variation for variation in session.variations if variation.is_complete]
+    files = [
+        WantedFile(FileKind.MESH, each.index, each.mesh, mesh_name(each.index)) for each in complete
+    ]
+    if with_source and session.source is not None:
+        files.append(WantedFile(FileKind.SOURCE, -1, session.source.mesh, SOURCE_NAME))
+    files += [
+        WantedFile(FileKind.PREVIEW, each.index, each.preview, preview_name(each.index))
+        for each in complete
+    ]
+    return files
+
+
+class Job(ABC):
+    """A thread that brings a session's files together."""
+
+    session_id = ""
+    """The session's ID, if it is known before the session was read."""
+
+    def __init__(self, cache: Cache, *, with_source: bool) -> None:
+        self.cache = cache
+        self.with_source = with_source
+        self.cancellation = Cancellation()
+        self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._over = False
+        # A daemon: Blender's exit must not wait for a thread that hangs in a name look-up.
+        self._thread = threading.Thread(target=self._guarded, name="csm-retopo-job", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def cancel(self) -> None:
+        """End it: `poll` returns Stopped from now on, threads end by themselves."""
+        self.cancellation.cancel()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the thread to end."""
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def poll(self, timeout_s: float = 0.0) -> Message | None:
+        """The next message, or None if none came in time, or none will come any more."""
+        if self._over:
+            return None
+        if self.cancellation.is_set:
+            self._over = True
+            return Stopped()
+        try:
+            message = (
+                self._messages.get(timeout=timeout_s) if timeout_s else self._messages.get_nowait()
+            )
+        except queue.Empty:
+            return None
+        self._over = isinstance(message, Finished | Failed | Stopped)
+        return message
+
+    @abstractmethod
+    def _run(self) -> None:
+        """Do the work, on the job's thread. Raises CsmError."""
+
+    def _guarded(self) -> None:
+        try:
+            self._run()
+        except Cancelled:
+            self._emit(Stopped())
+        except CsmError as error:
+            self._emit(Failed(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the user gets an answer
+            log_failure(error)
+            self._emit(Failed(CsmError(f"Something unforeseen happened ({type(error).__name__})")))
+        else:
+            self._emit(Finished())
+
+    def _emit(self, message: Message) -> None:
+        self._messages.put(message)
+
+    def _bring_folder(self, folder: Path) -> None:
+        """Bring in the session that the folder holds."""
+        session = read_folder_session(folder)
+        session.require_result()
+        self._emit(SessionRead(session))
+        wanted = wanted_files(session, with_source=self.with_source)
+        for done, file in enumerate(wanted):
+            self.cancellation.check()
+            self._emit(Progress(0, 0, done, len(wanted)))
+            try:
+                path = _locate(folder, file)
+                self._emit(_ready(file, path, hash_file(path)))
+            except CsmError as error:
+                self._emit(FileFailed(file.kind, file.index, str(error)))
+            except OSError as error:
+                self._emit(FileFailed(file.kind, file.index, error.strerror or "can't be read"))
+        self._emit(Progress(0, 0, len(wanted), len(wanted)))
+
+
+def _locate(folder: Path, file: WantedFile) -> Path:
+    """The file beside `session.json`: only the last part of a URL or path counts."""
+    if file.remote.url is None:
+        raise MissingFile(file.remote.problem or "the session names no file for it")
+    path = unquote(urlsplit(file.remote.url).path)
+    name = path.replace("\\", "/").rpartition("/")[2]
+    found = folder / name
+    if not name or not found.is_file():
+        raise MissingFile(f"{clean_name(name) or 'its file'} is not in the folder")
+    return found
+
+
+def _ready(file: WantedFile, path: Path, sha256: str) -> FileReady:
+    """The message that a file is there. Raises DamagedFile for an image that is none."""
+    width, height = mesh_files.check_png(path) if file.kind is FileKind.PREVIEW else (0, 0)
+    return FileReady(file.kind, file.index, path, sha256, width, height)
+
+
+def log_failure(error: BaseException) -> None:
+    """Log where an unforeseen error happened, without its text: that may hold a URL."""
+    stack = "".join(traceback.format_tb(error.__traceback__))
+    log.error("%s\n%s", type(error).__name__, stack)
+
+
+class FolderJob(Job):
+    """A session kept as a folder: `session.json`, and the files beside it."""
+
+    def __init__(
+        self, folder: Path, cache: Cache, *, with_source: bool = True, notice: str = ""
+    ) -> None:
+        super().__init__(cache, with_source=with_source)
+        self.folder = folder
+        self.notice = notice
+
+    def _run(self) -> None:
+        if self.notice:
+            self._emit(Notice(self.notice))
+        self._bring_folder(self.folder)
+
+
+def read_folder_session(folder: Path) -> Session:
+    """The session in `folder/session.json`.
+
+    Raises FolderError, NotJSON and NotRetopology.
+    """
+    path = folder / "session.json"
+    try:
+        body = path.read_bytes()
+    except FileNotFoundError:
+        raise FolderError(
+            f"{folder.name or folder} holds no session.json: choose the folder of one session"
+        ) from None
+    except OSError as error:
+        raise FolderError(f"session.json can't be read ({error.strerror})") from None
+    return parse_session(body, Links.LOCAL)
+
+
+class DownloadJob(Job):
+    """A session from the service. What the cache holds whole is not fetched again."""
+
+    def __init__(
+        self,
+        session_id: str,
+        service: Service,
+        cache: Cache,
+        *,
+        with_source: bool = True,
+        wait_s: float = 0.0,
+        poll_interval_s: float = POLL_INTERVAL_S,
+        refetch: bool = False,
+    ) -> None:
+        super().__init__(cache, with_source=with_source)
+        self.session_id = session_id
+        self.service = service
+        self.wait_s = wait_s
+        self.poll_interval_s = poll_interval_s
+        self.refetch = refetch
+        self._lock = threading.Lock()
+        self._todo: deque[WantedFile] = deque()
+        self._amounts: dict[str, tuple[int, int]] = {}
+        self._files = 0
+        self._files_done = 0
+        self._last_progress_s = 0.0
+        self._fresh_links: dict[str, RemoteFile] | None = None
+
+    def _run(self) -> None:
+        # These bring in requests: on this thread, its import holds nobody up.
+        from .transport import Transport
+
+        transport = Transport(
+            self.cancellation,
+            links=self.service.links,
+            connections=PARALLEL_DOWNLOADS,
+        )
+        try:
+            try:
+                session = self._fetch_session(transport)
+            except (Unreachable, ServerFailure, RateLimited) as error:
+                folder = self.cache.root / self.session_id
+                if self.refetch or not (folder / "session.json").is_file():
+                    raise
+                self._emit(Notice(f"{error}. This is what was fetched before"))
+                self._bring_folder(folder)
+                return
+            self._emit(SessionRead(session))
+            self.cache.save_session(session)
+            wanted = wanted_files(session, with_source=self.with_source)
+            self._todo.extend(wanted)
+            self._files = len(wanted)
+            workers = [
+                threading.Thread(
+                    target=self._download_files,
+                    args=(transport,),
+                    name=f"csm-retopo-download-{number}",
+                    daemon=True,
+                )
+                for number in range(min(PARALLEL_DOWNLOADS, len(wanted)))
+            ]
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.join()
+            self.cancellation.check()
+        finally:
+            transport.close()
+
+    def _fetch_session(self, transport: Transport) -> Session:
+        from .client import fetch_session
+
+        start = time.monotonic()
+        while True:
+            session = fetch_session(transport, self.service, self.session_id)
+            try:
+                session.require_result()
+            except StillRunning:
+                elapsed_s = time.monotonic() - start
+                left_s = self.wait_s - elapsed_s
+                if left_s <= 0:
+                    raise
+                self._emit(Waiting(elapsed_s))
+                self.cancellation.sleep(min(self.poll_interval_s, left_s))
+            else:
+                return session
+
+    def _download_files(self, transport: Transport) -> None:
+        while not self.cancellation.is_set:
+            try:
+                file = self._todo.popleft()
+            except IndexError:
+                return
+            try:
+                self._emit(self._bring(transport, file))
+            except Cancelled:
+                return
+            except CsmError as error:
+                self._emit(FileFailed(file.kind, file.index, str(error)))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the user gets an answer
+                log_failure(error)
+                self._emit(FileFailed(file.kind, file.index, type(error).__name__))
+            with self._lock:
+                self._files_done += 1
+            self._report_progress(force=True)
+
+    def _bring(self, transport: Transport, file: WantedFile) -> FileReady:
+        """The file from the cache, else from the storage host."""
+        if file.remote.url is None:
+            raise MissingFile(file.remote.problem or "the session names no file for it")
+        path = self.cache.folder(self.session_id) / file.cache_name
+        notes = {"origin": _origin(file.remote.url)}
+        if not self.refetch and (cached := self.cache.find(path, notes)):
+            return _ready(file, cached.path, cached.sha256)
+        try:
+            sha256 = self._download(transport, file, file.remote.url, path)
+        except LinkExpired:
+            fresh = self._fresh_link(transport, file)
+            if fresh.url is None:
+                raise
+            sha256 = self._download(transport, file, fresh.url, path)
+        ready = _ready(file, path, sha256)
+        self.cache.keep(path, sha256, notes)
+        return ready
+
+    def _download(self, transport: Transport, file: WantedFile, url: str, path: Path) -> str:
+        from .downloads import download
+
+        def on_bytes(received: int, total: int | None) -> None:
+            with self._lock:
+                self._amounts[file.cache_name] = (received, max(received, total or 0))
+            self._report_progress()
+
+        return download(
+            transport,
+            self.cache,
+            url,
+            path,
+            self_checking=file.kind is not FileKind.MESH,
+            on_bytes=on_bytes,
+        )
+
+    def _fresh_link(self, transport: Transport, file: WantedFile) -> RemoteFile:
+        """The file's link in the session fetched again: once for all files of the job."""
+        from .client import fetch_session
+
+        with self._lock:
+            if self._fresh_links is None:
+                session = fetch_session(transport, self.service, self.session_id)
+                self._fresh_links = {
+                    each.cache_name: each.remote for each in wanted_files(session, with_source=True)
+                }
+            return self._fresh_links.get(file.cache_name, RemoteFile(None))
+
+    def _report_progress(self, *, force: bool = False) -> None:
+        with self._lock:
+            now = time.monotonic()
+            if not force and now - self._last_progress_s < _PROGRESS_INTERVAL_S:
+                return
+            self._last_progress_s = now
+            received = sum(amount for amount, _ in self._amounts.values())
+            total = sum(total for _, total in self._amounts.values())
+            progress = Progress(received, total, self._files_done, self._files)
+        self._emit(progress)
+
+
+def _origin(url: str) -> str:
+    """What tells a file of the storage host from another: a hash of its URL without the query,
+    since the query is a passing credential and the path holds a person's e-mail.
+    """
+    parts = urlsplit(url)
+    return hashlib.sha256(f"{parts.netloc}{parts.path}".encode()).hexdigest()

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""HTTP, as careful as a secret in a header and a secret in a URL demand.
+
+What `requests` would do by itself and must not, it does not do here: send the key on after a
+redirect, read `~/.netrc`, store cookies, wait without end, or go on after the user cancelled.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+from collections.abc import Callable, Mapping
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+from .cancellation import Cancellation
+from .errors import Cancelled, CsmError, RateLimited, ServerFailure, Unreachable
+from .session import Links, is_loopback, remote_file
+
+CONNECT_TIMEOUT_S = 10.0
+READ_TIMEOUT_S = 30.0
+MAX_REDIRECTS = 5
+ATTEMPTS = 3
+LONGEST_PAUSE_S = 20.0
+
+_T = TypeVar("_T")
+
+
+class Passing(Exception):
+    """A failure that may pass: worth another try."""
+
+    def __init__(self, error: CsmError, retry_after_s: float | None = None) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.retry_after_s = retry_after_s
+
+
+class Transport:
+    """Kept-alive connections for one job. Use from any thread; close when the job ends."""
+
+    def __init__(
+        self,
+        cancellation: Cancellation,
+        *,
+        links: Links = Links.SECURE,
+        connections: int = 8,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self.cancellation = cancellation
+        self.links = links
+        self._session = requests.Session()
+        # With it on, requests sends what ~/.netrc holds for a host, over our own headers.
+        self._session.trust_env = False
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._session.headers.clear()
+        self._ca_bundle = environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE") or True
+        adapter = _Adapter(cancellation, connections)
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def get(self, url: str, headers: Mapping[str, str] | None = None) -> requests.Response:
+        """The answer to one GET, its body not yet read, redirects not followed.
+
+        Raises Cancelled, Unreachable (the URL is no part of its text), and Passing for what may
+        be gone at the next try.
+        """
+        host = urlsplit(url).hostname or ""
+        sent = {"User-Agent": "csm-retopo", "Accept-Encoding": "identity", **(headers or {})}
+        proxies = {} if is_loopback(host) else requests.utils.get_environ_proxies(url)
+        try:
+            return self._session.get(
+                url,
+                headers=sent,
+                proxies=proxies,
+                verify=self._ca_bundle,
+                timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
+                stream=True,
+                allow_redirects=False,
+            )
+        except requests.exceptions.SSLError:
+            self.cancellation.check()
+            raise Unreachable(host, "its certificate is not valid here") from None
+        except requests.exceptions.ProxyError:
+            self.cancellation.check()
+            raise Passing(Unreachable(host, "the proxy does not let it through")) from None
+        except requests.exceptions.ConnectTimeout:
+            self.cancellation.check()
+            raise Passing(Unreachable(host, "it does not answer")) from None
+        except requests.exceptions.Timeout:
+            self.cancellation.check()
+            raise Passing(Unreachable(host, "it took too long to answer")) from None
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError):
+            self.cancellation.check()
+            raise Passing(Unreachable(host, "no connection")) from None
+        except ValueError:  # a URL that requests, or the IDNA codec below it, does not take
+            raise Unreachable(host, "its address is not valid") from None
+
+    def get_file(self, url: str) -> requests.Response:
+        """Like `get`, with redirects followed as long as each leads to a URL that a session may
+        name itself: https, or this machine if the service is there.
+        """
+        for _ in range(MAX_REDIRECTS + 1):
+            response = self.get(url)
+            if response.status_code not in (301, 302, 303, 307, 308):
+                return response
+            response.close()
+            target = urljoin(url, response.headers.get("Location", ""))
+            allowed = remote_file(target, self.links)
+            if allowed.url is None:
+                raise Unreachable(_host(url), "it redirects to a place that is not safe")
+            url = allowed.url
+        raise Unreachable(_host(url), "it redirects without end")
+
+    def retrying(self, action: Callable[[], _T]) -> _T:
+        """The result of `action`, tried again when it raises Passing, with jittered pauses.
+
+        Raises what `action` raises, and the error inside the last Passing.
+        """
+        for attempt in range(ATTEMPTS):
+            self.cancellation.check()
+            try:
+                return action()
+            except Passing as passing:
+                self.cancellation.check()
+                if attempt == ATTEMPTS - 1:
+                    raise passing.error from None
+                pause_s = random.uniform(0.5, 1.0) * 2**attempt
+                if passing.retry_after_s is not None:
+                    pause_s = max(pause_s, passing.retry_after_s)
+                if pause_s > LONGEST_PAUSE_S:
+                    raise passing.error from None
+                self.cancellation.sleep(pause_s)
+        raise AssertionError("unreachable")
+
+
+def raise_for_trouble(response: requests.Response) -> None:
+    """Raise Passing for the statuses that ask to try again, ServerFailure for other 5xx."""
+    status = response.status_code
+    host = _host(response.url)
+    if status == 429:
+        raise Passing(RateLimited(), _retry_after_s(response))
+    if status in (408, 500, 502, 503, 504):
+        raise Passing(ServerFailure(host, status), _retry_after_s(response))
+    if status >= 500:
+        raise ServerFailure(host, status)
+
+
+def _retry_after_s(response: requests.Response) -> float | None:
+    """Seconds; a date, or anything else, counts as not said."""
+    text = response.headers.get("Retry-After", "").strip()
+    return float(text) if text.isascii() and text.isdigit() else None
+
+
+def _host(url: str | None) -> str:
+    return urlsplit(url or "").hostname or ""
+
+
+class _Adapter(HTTPAdapter):
+    """Connections that a Cancellation can end, at any stage."""
+
+    def __init__(self, cancellation: Cancellation, connections: int) -> None:
+        self._pool_classes = _pool_classes(cancellation)
+        super().__init__(pool_connections=4, pool_maxsize=connections, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = self._pool_classes
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if not proxy.lower().startswith("socks"):  # those bring connection classes of their own
+            manager.pool_classes_by_scheme = self._pool_classes
+        return manager
+
+
+def _pool_classes(cancellation: Cancellation) -> dict[str, type[HTTPConnectionPool]]:
+    """urllib3's pools, with connections whose sockets `cancellation` watches from the first SYN."""
+
+    class Watched(HTTPConnection):
+        _handle: socket.socket | None = None
+
+        def _new_conn(self) -> socket.socket:
+            timeout = self.timeout if isinstance(self.timeout, int | float) else CONNECT_TIMEOUT_S
+            reason: OSError | None = None
+            try:
+                addresses = socket.getaddrinfo(self._dns_host, self.port, 0, socket.SOCK_STREAM)
+            except OSError as error:
+                raise NewConnectionError(self, "the name can't be resolved") from error
+            for family, kind, protocol, _, address in addresses:
+                sock = socket.socket(family, kind, protocol)
+                cancellation.watch(sock)
+                try:
+                    for option in self.socket_options or ():
+                        sock.setsockopt(*option)
+                    sock.settimeout(timeout)
+                    cancellation.check()
+                    sock.connect(address)
+                except (OSError, Cancelled) as error:
+                    sock.close()
+                    if isinstance(error, Cancelled):
+                        raise NewConnectionError(self, "cancelled") from error
+                    reason = error
+                else:
+                    # TLS takes the socket over into an object of its own, which is known only
+                    # when the handshake is done: until then a duplicate stands for it.
+                    self._handle = sock.dup()
+                    cancellation.watch(self._handle)
+                    return sock
+            if isinstance(reason, TimeoutError):
+                raise ConnectTimeoutError(self, "no answer") from reason
+            raise NewConnectionError(self, "no connection") from reason
+
+        def connect(self) -> None:
+            try:
+                super().connect()
+            finally:
+                if self._handle is not None:
+                    self._handle.close()
+                    self._handle = None
+            cancellation.watch(self.sock)
+
+    class WatchedTLS(Watched, HTTPSConnection):
+        pass
+
+    class Pool(HTTPConnectionPool):
+        ConnectionCls = Watched
+
+    class PoolTLS(HTTPSConnectionPool):
+        ConnectionCls = WatchedTLS
+
+    return {"http": Pool, "https": PoolTLS}

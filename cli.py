@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line: `blender --background --online-mode --command csm_retopo import ...`.
+
+Where Blender is a Python module and there is no executable, call `main` with the same arguments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from .api.cache import Cache
+from .api.errors import CsmError
+from .api.jobs import FolderJob, Job, read_folder_session
+from .api.session import find_session_id
+from .scene import report, sessions
+from .scene.converter import Converter
+from .scene.pipeline import Import, Outcome
+from .scene.targets import FileTarget
+
+COMMAND = "csm_retopo"
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+_handle: Any = None
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A session to import: an ID to ask the service for, or a folder."""
+
+    session_id: str
+    folder: Path | None = None
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command with these arguments and return its exit code. Main thread.
+
+    0: everything was imported. 1: something was not, the rest is done. 2: wrong usage.
+    The open file and its scenes are not touched.
+    """
+    parser = _parser()
+    try:
+        arguments = parser.parse_args(list(argv))
+        texts = _texts(arguments)
+    except SystemExit as exit_:
+        return EXIT_DONE if exit_.code in (0, None) else EXIT_USAGE
+    except OSError as error:
+        _tell(f"{arguments.from_file} can't be read: {error.strerror}")
+        return EXIT_USAGE
+    if not texts:
+        parser.print_usage(sys.stderr)
+        _tell("name a session, or use --sample")
+        return EXIT_USAGE
+    try:
+        return _import_all(texts, arguments)
+    except KeyboardInterrupt:
+        _tell("interrupted: what is done stays")
+        return EXIT_INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=COMMAND, description="CSM Retopo")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    command = commands.add_parser(
+        "import",
+        help="import retopology sessions, each into a .blend and a report of its own",
+        description="Import retopology sessions. Writes DIR/<session id>/session.blend and "
+        "report.json. The API key comes from CSM_API_KEY, else from the preferences.",
+        epilog="Exit code: 0 everything was imported; 1 something was not, the rest is done; "
+        "2 wrong usage.",
+    )
+    command.add_argument(
+        "sources", nargs="*", metavar="SOURCE", help="a session ID, a URL with one, or a folder"
+    )
+    command.add_argument("--output", required=True, metavar="DIR", type=Path)
+    command.add_argument(
+        "--from-file", metavar="FILE", type=Path, help="more sources, one a line; # comments"
+    )
+    command.add_argument("--sample", action="store_true", help="import the bundled sample session")
+    command.add_argument(
+        "--wait",
+        metavar="SECONDS",
+        type=_seconds,
+        default=0.0,
+        help="how long to wait for a session that is still running (default 0)",
+    )
+    command.add_argument("--no-source", action="store_true", help="leave the input mesh out")
+    command.add_argument(
+        "--force",
+        action="store_true",
+        help="fetch and import again what is in the cache or in DIR already",
+    )
+    return parser
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError("must be 0 or more seconds")
+    return seconds
+
+
+def _texts(arguments: argparse.Namespace) -> list[str]:
+    """All that names a session, once each, in the order given. Raises OSError."""
+    texts = list(arguments.sources)
+    if arguments.from_file is not None:
+        lines = arguments.from_file.read_text(encoding="utf-8-sig").splitlines()
+        texts += [line.partition(" #")[0].strip() for line in lines if not _is_comment(line)]
+    if arguments.sample:
+        texts.append(str(sessions.SAMPLE_FOLDER))
+    return list(dict.fromkeys(texts))
+
+
+def _is_comment(line: str) -> bool:
+    return not line.strip() or line.lstrip().startswith("#")
+
+
+def _import_all(texts: list[str], arguments: argparse.Namespace) -> int:
+    cache = sessions.open_cache()
+    cache.remove_leftovers()
+    converter = Converter(cache)
+    failed = 0
+    done: set[str] = set()
+    try:
+        for text in texts:
+            try:
+                source = _find_source(text)
+                if source.session_id in done:
+                    continue
+                done.add(source.session_id)
+                complete = _import_one(source, cache, converter, arguments)
+            except (CsmError, OSError) as error:
+                _tell(f"{_shown(text)}: {error}")
+                complete = False
+            failed += not complete
+    finally:
+        converter.close()
+        converter.join(5.0)
+    cache.prune(sessions.cache_limit_bytes())
+    total = len(texts)
+    _tell(f"{total - failed} of {total} sessions imported whole")
+    return EXIT_FAILED if failed else EXIT_DONE
+
+
+def _find_source(text: str) -> _Source:
+    """What `text` names. Raises CsmError."""
+    folder = Path(text)
+    if "://" not in text and folder.is_dir():
+        return _Source(read_folder_session(folder).session_id, folder)
+    return _Source(find_session_id(text))
+
+
+def _import_one(
+    source: _Source, cache: Cache, converter: Converter, arguments: argparse.Namespace
+) -> bool:
+    """Import one session into its folder. Returns whether all of it was imported.
+
+    Raises CsmError and OSError when there is nothing that could be reported in the folder.
+    """
+    session_id = source.session_id
+    folder = arguments.output.absolute() / session_id
+    if not arguments.force and _is_done(folder, with_source=not arguments.no_source):
+        _tell(f"{session_id}: imported already")
+        return True
+    folder.mkdir(parents=True, exist_ok=True)
+
+    job: Job
+    try:
+        if source.folder is not None:
+            job = FolderJob(source.folder, cache, with_source=not arguments.no_source)
+        else:
+            job = sessions.session_job(
+                session_id,
+                cache,
+                with_source=not arguments.no_source,
+                wait_s=arguments.wait,
+                refetch=arguments.force,
+            )
+    except CsmError as error:
+        outcome = Outcome(error=error)
+    else:
+        running = Import(
+            job,
+            FileTarget(folder / "session.blend", converter),
+            converter,
+            keep_converter=True,
+            tell=lambda line: _tell(f"{session_id}: {line}"),
+        )
+        running.start()
+        outcome = running.run()
+        job.join(2.0)
+    report.write_report(folder / report.REPORT_NAME, report.report(session_id, outcome))
+    for warning in outcome.warnings:
+        _tell(f"{session_id}: {warning}")
+    _tell(f"{session_id}: {outcome.summary()}")
+    return outcome.is_complete
+
+
+def _is_done(folder: Path, *, with_source: bool) -> bool:
+    """Whether an earlier run imported the whole session into the folder."""
+    if not (folder / "session.blend").is_file():
+        return False
+    try:
+        fields = json.loads((folder / report.REPORT_NAME).read_text(encoding="utf-8"))
+        meshes = [*fields["variations"], *([fields["source"]] if fields["source"] else [])]
+        return (
+            fields["error"] is None
+            and (fields["source"] is not None or not with_source)
+            and all(mesh["status"] == "imported" for mesh in meshes)
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _shown(text: str) -> str:
+    """What names a session, without what may be a credential in a URL's query."""
+    return text.partition("?")[0] if "://" not in text else "the URL given"
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def register() -> None:
+    """Make the command known to Blender."""
+    global _handle
+    _handle = bpy.utils.register_cli_command(COMMAND, main)
+
+
+def unregister() -> None:
+    """Take it away again."""
+    bpy.utils.unregister_cli_command(_handle)

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Look after what was fetched and converted."""
+
+from __future__ import annotations
+
+import bpy
+
+from ..scene import runner, sessions
+
+
+class CSM_RETOPO_OT_clear_cache(bpy.types.Operator):
+    """Remove all fetched and converted files. Sessions in your scenes stay; to import one again, \
+it has to be fetched again
+    """
+
+    bl_idname = "csm_retopo.clear_cache"
+    bl_label = "Clear Cache"
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        """Whether nothing uses the cache."""
+        cls.poll_message_set("Wait until the import is done, or cancel it")
+        return not runner.is_running()
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        """Remove them."""
+        freed = sessions.open_cache().clear()
+        self.report({"INFO"}, f"Freed {freed / 1e6:,.1f} MB")
+        return {"FINISHED"}
+
+
+register, unregister = bpy.utils.register_classes_factory((CSM_RETOPO_OT_clear_cache,))

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A session's row in a .blend of its own, for batches."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import bpy
+
+from ..api.cache import TEMPORARY_SUFFIX
+from . import placing
+from .layout import Facing
+from .models import AssembleRequest
+
+
+def write_row(request: AssembleRequest) -> list[str]:
+    """Write the row to `request.blend`, which appears whole or not at all. Returns warnings.
+
+    It starts from an empty file, so what was open is gone: for a background Blender. Main thread.
+    Raises OSError and RuntimeError.
+    """
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    scene = bpy.context.scene
+    scene.name = request.plan.session_id
+    warnings = placing.place(scene, request.plan, Facing.FRONT)
+    path = Path(request.blend)
+    temporary = path.with_name(f"{path.name}{TEMPORARY_SUFFIX}")
+    # As a copy, so that the open file doesn't take the temporary name for its own.
+    bpy.ops.wm.save_as_mainfile(filepath=str(temporary), copy=True, check_existing=False)
+    os.replace(temporary, path)
+    return warnings

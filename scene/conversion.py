@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An OBJ or a GLB becomes one checked, measured mesh in a .blend of its own.
+
+Made to run in a background Blender, where a hang is a time-out and a crash is one failed file. It
+runs in the artist's Blender just as well when no process can be started: it works in a scene of
+its own, and removes all that it made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ..api import mesh_files
+from ..api.cache import TEMPORARY_SUFFIX, Cache
+from ..api.errors import ConversionFailed
+from .models import ConvertedMesh, ConvertRequest, converted_mesh, to_json
+
+CONVERTER_VERSION = 1
+"""Raise it when the same file would give another mesh or other metrics."""
+
+_DATA = (
+    "objects",
+    "collections",
+    "meshes",
+    "curves",
+    "materials",
+    "node_groups",
+    "images",
+    "textures",
+    "armatures",
+    "actions",
+    "cameras",
+    "lights",
+    "shape_keys",
+)
+
+
+def notes_for(file_sha256: str) -> dict[str, Any]:
+    """What a cached .blend must have been made from and by, to be used again."""
+    return {
+        "converter": CONVERTER_VERSION,
+        "blender": bpy.app.version_string,
+        "file_sha256": file_sha256,
+    }
+
+
+def find_converted(
+    cache: Cache, request: ConvertRequest, notes: dict[str, Any]
+) -> ConvertedMesh | None:
+    """The .blend that was made of the same file before, if it is still whole.
+
+    Reads the file: not for the main thread. It touches no bpy.
+    """
+    found = cache.find(Path(request.blend), notes)
+    if found is None:
+        return None
+    try:
+        return converted_mesh({**found.notes["result"], "blend": request.blend})
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def convert(cache: Cache, request: ConvertRequest) -> ConvertedMesh:
+    """Read `request.path` with Blender's importer and write the mesh to `request.blend`.
+
+    On the main thread. Raises DamagedFile, ConversionFailed and CacheError.
+    """
+    from .metrics import measure
+
+    path = Path(request.path)
+    warnings: list[str] = []
+    with _scratch_scene():
+        mesh = _read_glb(path) if path.suffix.lower() == ".glb" else _read_obj(path, warnings)
+        metrics = measure(mesh)
+        if metrics["loose_vertices"] or metrics["loose_edges"]:
+            warnings.append("it has vertices or edges without a face: the file may be incomplete")
+        lower, upper = _bounds(mesh)
+        mesh.name = "mesh"
+        result = ConvertedMesh(
+            request.blend, request.file_sha256, lower, upper, metrics, tuple(warnings)
+        )
+        _write_blend(cache, Path(request.blend), mesh, result)
+    return result
+
+
+def _read_obj(path: Path, warnings: list[str]) -> bpy.types.Mesh:
+    text = mesh_files.read_obj(path)
+    # The importer opens what `mtllib` names, and a .mtl of the same stem beside the file. So it is
+    # given a copy without the one, in a folder without the other.
+    with tempfile.TemporaryDirectory(prefix="csm-retopo-") as folder:
+        copy = Path(folder) / "mesh.obj"
+        copy.write_bytes(text.data)
+        with _as_conversion_failed():
+            bpy.ops.wm.obj_import(
+                filepath=str(copy),
+                use_split_objects=False,
+                use_split_groups=False,
+                validate_meshes=True,
+            )
+    mesh = _joined_mesh()
+    missing = text.faces - len(mesh.polygons)
+    if missing > 0:
+        warnings.append(f"{missing:,} of its {text.faces:,} faces are invalid and were left out")
+    return mesh
+
+
+def _read_glb(path: Path) -> bpy.types.Mesh:
+    mesh_files.check_glb(path)
+    with _as_conversion_failed():
+        bpy.ops.import_scene.gltf(filepath=str(path), merge_vertices=True)
+    return _joined_mesh()
+
+
+def _joined_mesh() -> bpy.types.Mesh:
+    """All meshes of the scratch scene as one, as they stand in it, with no transform left."""
+    scene = bpy.context.scene
+    depsgraph = bpy.context.evaluated_depsgraph_get()
+    meshes = []
+    for instance in [each for each in scene.objects if each.type == "MESH"]:
+        mesh = bpy.data.meshes.new_from_object(
+            instance.evaluated_get(depsgraph), preserve_all_data_layers=True, depsgraph=depsgraph
+        )
+        mesh.transform(instance.matrix_world)
+        if instance.matrix_world.determinant() < 0:
+            mesh.flip_normals()
+        if mesh.polygons:
+            meshes.append(mesh)
+    if not meshes:
+        raise ConversionFailed("Blender's importer found no face in it")
+    if len(meshes) == 1:
+        return meshes[0]
+    objects = []
+    for mesh in meshes:
+        joined = bpy.data.objects.new("part", mesh)
+        scene.collection.objects.link(joined)
+        objects.append(joined)
+    with bpy.context.temp_override(
+        active_object=objects[0], selected_editable_objects=objects, selected_objects=objects
+    ):
+        bpy.ops.object.join()
+    return objects[0].data
+
+
+def _bounds(mesh: bpy.types.Mesh) -> tuple[Any, Any]:
+    import numpy
+
+    positions = numpy.empty(len(mesh.vertices) * 3, dtype=numpy.float32)
+    mesh.vertices.foreach_get("co", positions)
+    positions = positions.reshape(-1, 3)
+    return tuple(positions.min(axis=0).tolist()), tuple(positions.max(axis=0).tolist())
+
+
+def _write_blend(cache: Cache, path: Path, mesh: bpy.types.Mesh, result: ConvertedMesh) -> None:
+    handle, name = tempfile.mkstemp(
+        prefix=f"{path.name}.", suffix=TEMPORARY_SUFFIX, dir=cache.folder(path.parent.name)
+    )
+    os.close(handle)
+    try:
+        try:
+            bpy.data.libraries.write(name, {mesh}, compress=False)
+        except RuntimeError as error:
+            raise ConversionFailed(
+                f"its mesh could not be written to the cache ({error})"
+            ) from None
+        with open(name, "r+b") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            os.fsync(file.fileno())
+        cache.forget(path)
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+    fields = to_json(result)
+    cache.keep(path, sha256, {**notes_for(result.file_sha256), "result": fields})
+
+
+@contextlib.contextmanager
+def _scratch_scene() -> Iterator[None]:
+    """A scene of its own to import into. All data made inside is removed at the end."""
+    before = {kind: set(getattr(bpy.data, kind)) for kind in _DATA}
+    scene = bpy.data.scenes.new("csm_retopo conversion")
+    try:
+        with bpy.context.temp_override(
+            scene=scene, view_layer=scene.view_layers[0], collection=scene.collection
+        ):
+            yield
+    finally:
+        bpy.data.scenes.remove(scene)
+        made = [
+            each for kind in _DATA for each in getattr(bpy.data, kind) if each not in before[kind]
+        ]
+        bpy.data.batch_remove([each for each in made if not isinstance(each, bpy.types.Key)])
+
+
+@contextlib.contextmanager
+def _as_conversion_failed() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        said = lines[-1].removeprefix("Error: ") if lines else "no reason given"
+        raise ConversionFailed(f"Blender's importer refuses it: {said}") from None

@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The background Blender, seen from the one that needs it.
+
+A thread of its own feeds the process one request at a time and gives each a time limit. A request
+that hangs or crashes the process fails alone: the next one gets a new process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ..api.cache import TEMPORARY_SUFFIX, Cache
+from ..api.jobs import log_failure
+from . import conversion, models
+from .models import AssembleRequest, ConvertedMesh, ConvertRequest
+from .worker import MARK
+
+log = logging.getLogger(__name__)
+
+START_TIMEOUT_S = 60.0
+TIMEOUT_S = 120.0
+TIMEOUT_S_PER_MB = 1.0
+
+
+@dataclass(frozen=True)
+class Converted:
+    """The answer to a ConvertRequest: a mesh, or the reason why there is none.
+
+    `damaged` tells that the file itself is at fault.
+    """
+
+    request: ConvertRequest
+    mesh: ConvertedMesh | None
+    reason: str = ""
+    damaged: bool = False
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """The answer to an AssembleRequest: warnings, or the reason why it failed."""
+
+    request: AssembleRequest
+    warnings: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class NoProcess:
+    """No process can be started: whoever gets this runs the request on the main thread."""
+
+    request: ConvertRequest | AssembleRequest
+
+
+Answer = Converted | Assembled | NoProcess
+
+
+class _WarmUp:
+    """In the queue of requests: only start the process."""
+
+
+_WARM_UP = _WarmUp()
+_Request = ConvertRequest | AssembleRequest | _WarmUp | None
+
+
+class Converter:
+    """Requests in, answers out. Make it on the main thread; its methods never block."""
+
+    def __init__(self, cache: Cache) -> None:
+        self.cache = cache
+        self._command = _command()
+        self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._closed = threading.Event()
+        self._process: _Process | None = None
+        self._no_process = self._command is None
+        # What the cached files must match is read from bpy here, on the main thread.
+        self._notes = conversion.notes_for("")
+        self._thread = threading.Thread(target=self._run, name="csm-retopo-converter", daemon=True)
+        self._started = False
+
+    def warm_up(self) -> None:
+        """Start the process, to have it ready when the first request comes."""
+        self._put(_WARM_UP)
+
+    def submit(self, request: ConvertRequest | AssembleRequest) -> None:
+        """Queue a request."""
+        self._put(request)
+
+    def poll(self, timeout_s: float = 0.0) -> Answer | None:
+        """The next answer, or None if there is none in time."""
+        try:
+            return self._answers.get(timeout=timeout_s) if timeout_s else self._answers.get_nowait()
+        except queue.Empty:
+            return None
+
+    def close(self) -> None:
+        """Kill the process, without waiting for it. The thread removes what it left, and ends."""
+        self._closed.set()
+        self._requests.put(None)
+        process = self._process
+        if process is not None:
+            process.kill()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the thread to end."""
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def _put(self, request: _Request) -> None:
+        if not self._started:
+            self._started = True
+            self._thread.start()
+        self._requests.put(request)
+
+    def _run(self) -> None:
+        try:
+            while (request := self._requests.get()) is not None and not self._closed.is_set():
+                if isinstance(request, _WarmUp):
+                    self._start_process()
+                else:
+                    self._answers.put(self._serve(request))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the user gets an answer
+            log_failure(error)
+        finally:
+            if self._process is not None:
+                self._process.end()
+
+    def _serve(self, request: ConvertRequest | AssembleRequest) -> Answer:
+        if isinstance(request, ConvertRequest):
+            notes = {**self._notes, "file_sha256": request.file_sha256}
+            if found := conversion.find_converted(self.cache, request, notes):
+                return Converted(request, found)
+        self._start_process()
+        if self._process is None:
+            return NoProcess(request)
+        limit_s = TIMEOUT_S + TIMEOUT_S_PER_MB * _size_mb(request)
+        kind = "convert" if isinstance(request, ConvertRequest) else "assemble"
+        fields = {"cache": str(self.cache.root), kind: models.to_json(request)}
+        answer = self._process.ask(fields, limit_s)
+        if answer is None:
+            self._process.end()
+            self._process = None
+            _remove_unfinished(Path(request.blend))
+            answer = {"error": f"Blender's importer crashed, or took over {limit_s:.0f} s"}
+        return _answer_to(request, answer)
+
+    def _is_running(self) -> bool:
+        return self._process is not None and self._process.is_alive
+
+    def _start_process(self) -> None:
+        """Set `_process`, or leave it None if none can be started."""
+        if self._no_process or self._closed.is_set() or self._is_running():
+            return
+        assert self._command is not None
+        try:
+            process = _Process(self._command)
+        except OSError as error:
+            log.warning("no background Blender: %s", error.strerror)
+            self._no_process = True
+            return
+        self._process = process
+        if self._closed.is_set() or not process.wait_until_ready(START_TIMEOUT_S):
+            process.end()
+            self._process = None
+            if not self._closed.is_set():
+                log.warning("the background Blender does not start")
+                self._no_process = True
+
+
+class _Process:
+    """One background Blender, used by one thread; `kill` from any."""
+
+    def __init__(self, command: list[str]) -> None:
+        # Its temporary files are in a folder that can be removed when it was killed.
+        self._folder = tempfile.TemporaryDirectory(prefix="csm-retopo-", ignore_cleanup_errors=True)
+        flags = subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0
+        self._popen = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            env=_environment(self._folder.name),
+            creationflags=flags,
+        )
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        threading.Thread(target=self._read, name="csm-retopo-reader", daemon=True).start()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._popen.poll() is None
+
+    def wait_until_ready(self, timeout_s: float) -> bool:
+        answer = self._next_answer(timeout_s)
+        return answer is not None and bool(answer.get("ready"))
+
+    def ask(self, fields: dict[str, Any], timeout_s: float) -> dict[str, Any] | None:
+        """The answer, or None if the process died or took too long."""
+        assert self._popen.stdin is not None
+        try:
+            self._popen.stdin.write(json.dumps(fields) + "\n")
+            self._popen.stdin.flush()
+        except (OSError, ValueError):
+            return None
+        return self._next_answer(timeout_s)
+
+    def kill(self) -> None:
+        """End it at once, without waiting."""
+        with contextlib.suppress(OSError):
+            self._popen.kill()
+
+    def end(self) -> None:
+        """End it, and remove its temporary files."""
+        self.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(10.0)
+        if self._popen.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._popen.stdin.close()
+        self._folder.cleanup()
+
+    def _next_answer(self, timeout_s: float) -> dict[str, Any] | None:
+        end = time.monotonic() + timeout_s
+        while (left := end - time.monotonic()) > 0:
+            try:
+                line = self._lines.get(timeout=left)
+            except queue.Empty:
+                return None
+            if line is None:
+                return None
+            if line.startswith(MARK):
+                answer: dict[str, Any] = json.loads(line.removeprefix(MARK))
+                return answer
+            log.debug("background Blender: %s", line.rstrip())
+        return None
+
+    def _read(self) -> None:
+        assert self._popen.stdout is not None
+        with self._popen.stdout as lines:
+            for line in lines:
+                self._lines.put(line)
+        self._lines.put(None)
+
+
+def run_here(cache: Cache, request: ConvertRequest | AssembleRequest) -> Converted | Assembled:
+    """What the process would have done, on the main thread, for want of a process."""
+    from ..api.errors import CsmError
+    from . import assembly
+
+    try:
+        if isinstance(request, ConvertRequest):
+            return Converted(request, conversion.convert(cache, request))
+        return Assembled(request, tuple(assembly.write_row(request)))
+    except CsmError as error:
+        fields = {"error": str(error), "damaged": True}
+    except Exception as error:  # noqa: BLE001 - whatever it is, the user gets an answer
+        log_failure(error)
+        fields = {"error": f"something unforeseen happened ({type(error).__name__})"}
+    answer = _answer_to(request, fields)
+    assert not isinstance(answer, NoProcess)
+    return answer
+
+
+def _answer_to(request: ConvertRequest | AssembleRequest, fields: dict[str, Any]) -> Answer:
+    reason = str(fields.get("error", ""))
+    if isinstance(request, AssembleRequest):
+        warnings = () if reason else tuple(fields["result"]["warnings"])
+        return Assembled(request, warnings, reason)
+    if reason:
+        return Converted(request, None, reason, bool(fields.get("damaged")))
+    return Converted(request, models.converted_mesh(fields["result"]))
+
+
+def _command() -> list[str] | None:
+    """How to start a background Blender, or None where that can't be done."""
+    script = str(Path(__file__).with_name("worker.py"))
+    if bpy.app.binary_path:
+        return [
+            bpy.app.binary_path,
+            *("--background", "--factory-startup", "-noaudio", "--offline-mode"),
+            *("--python-exit-code", "1", "--python", script),
+        ]
+    if sys.executable and Path(sys.executable).stem.lower().startswith("python"):
+        return [sys.executable, script]
+    return None
+
+
+def _environment(temporary: str) -> dict[str, str]:
+    """The environment without what the process has no need to know."""
+    kept = {name: value for name, value in os.environ.items() if name != "CSM_API_KEY"}
+    return {**kept, "TMPDIR": temporary, "TEMP": temporary, "TMP": temporary}
+
+
+def _remove_unfinished(blend: Path) -> None:
+    """Remove what a killed process had begun to write."""
+    for path in blend.parent.glob(f"{blend.name}*{TEMPORARY_SUFFIX}"):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _size_mb(request: ConvertRequest | AssembleRequest) -> float:
+    if isinstance(request, ConvertRequest):
+        files = [request.path]
+    else:
+        files = [planned.mesh.blend for planned in request.plan.meshes]
+    total = 0
+    for file in files:
+        with contextlib.suppress(OSError):
+            total += os.path.getsize(file)
+    return total / 2**20

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where everything of a session's row stands. Numbers only: nothing here changes a scene.
+
+A row runs along X. A slot is a mesh and, at its right, its preview; the label is below both. Meshes
+are moved along X and Y only, never scaled or turned, so that all keep the source's frame.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass
+
+from .models import Metrics, PlannedMesh, Role, RowPlan, Vector3
+
+_GAP = 0.08
+"""Between a mesh and its preview, as a share of the row's size."""
+_SLOT_GAP = 0.3
+_ROW_GAP = 0.6
+_LABEL_LINE = 0.075
+_LABEL_GAP = 0.06
+_LETTER_WIDTH = 0.55
+"""Mean width of a letter of Blender's own font, as a share of the text's size."""
+
+
+class Facing(enum.Enum):
+    """Which way labels and previews look."""
+
+    FRONT = "front"
+    BACK = "back"
+    TOP = "top"
+
+    @property
+    def rotation(self) -> Vector3:
+        """Euler XYZ angles, in radians, of an object whose plane is its own XY."""
+        if self is Facing.TOP:
+            return (0.0, 0.0, 0.0)
+        return (math.pi / 2, 0.0, math.pi if self is Facing.BACK else 0.0)
+
+
+@dataclass(frozen=True)
+class PreviewPlace:
+    """The centre of a preview image and its longer side, in scene units."""
+
+    location: Vector3
+    size: float
+
+
+@dataclass(frozen=True)
+class LabelPlace:
+    """The middle of a label's upper edge, and its letters' size, in scene units."""
+
+    location: Vector3
+    text_size: float
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where a mesh, its preview and its label stand."""
+
+    location: Vector3
+    preview: PreviewPlace | None
+    label: LabelPlace
+
+
+def facing_of_view(direction: Vector3) -> Facing:
+    """The facing that is readable for someone who looks along `direction` (of length 1)."""
+    if abs(direction[2]) > 0.85:
+        return Facing.TOP
+    return Facing.BACK if direction[1] < 0 else Facing.FRONT
+
+
+def row_size(plan: RowPlan) -> float:
+    """The largest extent of any mesh of the row, in scene units; 1 when all are points."""
+    extents = [
+        high - low
+        for planned in plan.meshes
+        for low, high in zip(planned.mesh.lower, planned.mesh.upper, strict=True)
+    ]
+    return max(extents, default=0.0) or 1.0
+
+
+def row_start(plan: RowPlan, occupied_back: float | None) -> float:
+    """The Y offset of the row: 0 for the first, else behind what reaches to `occupied_back`."""
+    if occupied_back is None:
+        return 0.0
+    front = min((planned.mesh.lower[1] for planned in plan.meshes), default=0.0)
+    return occupied_back + _ROW_GAP * row_size(plan) - front
+
+
+def lay_out(plan: RowPlan, facing: Facing, offset_y: float) -> list[Slot]:
+    """A slot per mesh of the plan. The first mesh keeps its X: the source stays where the mesh it
+    was made from stands, if that is still in the scene.
+    """
+    size = row_size(plan)
+    slots = []
+    edge: float | None = None
+    for planned in plan.meshes:
+        offset_x = 0.0 if edge is None else edge - planned.mesh.lower[0]
+        slot, edge = _slot(planned, facing, size, offset_x, offset_y)
+        edge += _SLOT_GAP * size
+        slots.append(slot)
+    return slots
+
+
+def _slot(
+    planned: PlannedMesh, facing: Facing, size: float, offset_x: float, offset_y: float
+) -> tuple[Slot, float]:
+    """The slot of a mesh moved by these offsets, and the X at which it ends."""
+    lower, upper = planned.mesh.lower, planned.mesh.upper
+    left, right = lower[0] + offset_x, upper[0] + offset_x
+    near, far = lower[1] + offset_y, upper[1] + offset_y
+    middle_y, middle_z = (near + far) / 2, (lower[2] + upper[2]) / 2
+
+    preview = None
+    end = right
+    if planned.preview is not None:
+        image = planned.preview
+        height = (far - near) if facing is Facing.TOP else (upper[2] - lower[2])
+        height = height or size
+        width = height * image.width / image.height
+        end = right + _GAP * size + width
+        preview = PreviewPlace((end - width / 2, middle_y, middle_z), max(width, height))
+
+    if facing is Facing.TOP:
+        anchor = ((left + end) / 2, near - _LABEL_GAP * size, lower[2])
+    else:
+        front = far if facing is Facing.BACK else near
+        anchor = ((left + end) / 2, front, lower[2] - _LABEL_GAP * size)
+    # A long name is written smaller rather than let into the next slot.
+    longest = max(len(line) for line in label_text(planned).splitlines())
+    room = end - left + 0.5 * _SLOT_GAP * size
+    label = LabelPlace(anchor, min(_LABEL_LINE * size, room / (longest * _LETTER_WIDTH)))
+    return Slot((offset_x, offset_y, 0.0), preview, label), end
+
+
+def label_text(planned: PlannedMesh) -> str:
+    """Two lines: the name, then faces and share of quads."""
+    source = "Source · " if planned.role is Role.SOURCE else ""
+    return f"{planned.name}\n{source}{faces_text(planned.mesh.metrics)}"
+
+
+def faces_text(metrics: Metrics) -> str:
+    """How many faces, and which share of them are quads."""
+    faces = metrics.get("faces") or 0
+    return f"{faces:,} faces · {_percent(metrics.get('quad_ratio'))} quads"
+
+
+def _percent(ratio: float | None) -> str:
+    """A share as a percentage that says 100 % only of all, and 0 % only of none."""
+    if ratio is None:
+        return "no"
+    percent = ratio * 100
+    if 0 < ratio < 1:
+        percent = min(max(percent, 0.1), 99.9)
+        return f"{percent:.1f} %"
+    return f"{percent:.0f} %"

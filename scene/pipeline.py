@@ -1,0 +1,421 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The way of one session, from a job that brings its files to a row in a scene or in a .blend.
+
+`Import.step` moves it on a little and never waits for long. A timer calls it in a Blender with a
+window; a plain loop (`run`) calls it for scripts and batches.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from ..api.errors import Cancelled, CsmError, NothingImported
+from ..api.jobs import (
+    Failed,
+    FileFailed,
+    FileKind,
+    FileReady,
+    Finished,
+    Job,
+    Message,
+    Notice,
+    Progress,
+    SessionRead,
+    Stopped,
+    Waiting,
+    wanted_files,
+)
+from ..api.session import Session, Variation
+from .converter import Answer, Converted, Converter, NoProcess, run_here
+from .models import (
+    ConvertedMesh,
+    ConvertRequest,
+    Metrics,
+    PlannedMesh,
+    Preview,
+    Role,
+    RowPlan,
+    blend_path,
+)
+
+STEP_BUDGET_S = 0.015
+"""How long one step goes on taking up further work. A single piece of work can exceed it."""
+
+
+class Status(enum.StrEnum):
+    """What became of a mesh."""
+
+    PENDING = "pending"
+    IMPORTED = "imported"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass
+class MeshOutcome:
+    """What became of a variation, or of the source (index -1)."""
+
+    role: Role
+    index: int
+    asset_id: str
+    name: str
+    status: Status = Status.PENDING
+    error: str | None = None
+    mesh: ConvertedMesh | None = None
+    preview: Preview | None = None
+
+    @property
+    def metrics(self) -> Metrics | None:
+        """The metrics of a mesh that could be converted."""
+        return self.mesh.metrics if self.mesh else None
+
+
+@dataclass
+class Outcome:
+    """What became of a session. `error` is set when nothing could be imported."""
+
+    session: Session | None = None
+    source: MeshOutcome | None = None
+    variations: list[MeshOutcome] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    error: CsmError | None = None
+
+    @property
+    def imported(self) -> int:
+        """How many variations are there."""
+        return sum(each.status is Status.IMPORTED for each in self.variations)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything that the service has finished was imported."""
+        meshes = [*self.variations, *([self.source] if self.source else [])]
+        return self.error is None and not any(each.status is Status.FAILED for each in meshes)
+
+    def summary(self) -> str:
+        """A sentence for the artist: what is there, and what is not and why."""
+        if self.error is not None:
+            return str(self.error)
+        assert self.session is not None
+        total = len(self.variations)
+        if self.imported == total:
+            text = f"Imported {total} variation{'s' if total != 1 else ''}"
+        else:
+            text = f"Imported {self.imported} of {total} variations"
+        text += f" of {self.session.session_id}"
+        problems = [
+            f"{each.name}: {each.error}"
+            for each in [*self.variations, *([self.source] if self.source else [])]
+            if each.error
+        ]
+        return "; ".join([text, *problems])
+
+
+class Target(Protocol):
+    """Where a row goes."""
+
+    def put(self, plan: RowPlan, outcome: Outcome) -> Iterator[bool | None]:
+        """Put it there, a bounded piece of work per step; None says that it only waits.
+
+        Raises CsmError, and OSError for a .blend of the cache that is gone.
+        """
+
+    def discard(self, session_id: str) -> None:
+        """Take back what an unfinished `put` left."""
+
+
+class Import:
+    """One session on its way. Main thread only.
+
+    `keep_converter` leaves the converter running at the end, for the next session; `tell` is called
+    with a line for each file that is settled.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        target: Target,
+        converter: Converter,
+        *,
+        keep_converter: bool = False,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
+        self.outcome = Outcome()
+        self.progress = Progress(0, 0, 0, 0)
+        self.waiting_s: float | None = None
+        self.is_over = False
+        self._job = job
+        self._cache = job.cache
+        self._target = target
+        self._converter = converter
+        self._keep_converter = keep_converter
+        self._tell = tell or (lambda line: None)
+        self._fetching = True
+        self._converting = 0
+        self._converted = 0
+        self._outcome_of: dict[str, MeshOutcome] = {}
+        self._putting: Iterator[bool | None] | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        if self._job.session_id:
+            self._warm_up(self._job.session_id)
+        self._job.start()
+
+    def cancel(self) -> None:
+        """End it: the scene stays as it was; what is in the cache stays there."""
+        if not self.is_over:
+            self._end(Cancelled())
+
+    def close(self, timeout_s: float) -> None:
+        """Cancel, and wait for threads and process to end."""
+        self.cancel()
+        self._job.join(timeout_s)
+        self._converter.join(timeout_s)
+
+    def step(self, wait_s: float = 0.0) -> None:
+        """Move on: take up what threads and process have to tell, and put meshes in place.
+
+        `wait_s` is how long it may wait for news when there is nothing else to do.
+        """
+        end = time.monotonic() + STEP_BUDGET_S
+        while not self.is_over:
+            worked = self._step_once(wait_s)
+            if not worked or time.monotonic() >= end:
+                return
+
+    def run(self) -> Outcome:
+        """Move on until it is over. Ctrl+C cancels it and goes on to the caller."""
+        try:
+            while not self.is_over:
+                self.step(wait_s=0.05)
+        except KeyboardInterrupt:
+            self.close(1.0)
+            raise
+        return self.outcome
+
+    @property
+    def fraction(self) -> float:
+        """How far it is, from 0 to 1."""
+        meshes = len(self._outcome_of)
+        if self._putting is not None:
+            return 0.95
+        if not self.progress.files:
+            return 0.0
+        whole = max(self.progress.total_bytes, 1)
+        files = self.progress.files_done / self.progress.files
+        fetched = min(files, 1.0)
+        if self.progress.total_bytes:
+            fetched = max(fetched, min(self.progress.received_bytes / whole, 0.99) * 0.9)
+        return 0.05 + 0.6 * fetched + 0.3 * (self._converted / meshes if meshes else 0.0)
+
+    @property
+    def stage(self) -> str:
+        """What it is doing, in a few words."""
+        if self._putting is not None:
+            return "Placing"
+        if self.waiting_s is not None:
+            return f"Waiting for the service ({self.waiting_s / 60:.0f} min)"
+        if not self.progress.files:
+            return "Asking the service" if self._fetching else "Reading meshes"
+        if self._fetching:
+            received, total = self.progress.received_bytes, self.progress.total_bytes
+            amount = f" ({received / 1e6:.1f} of {total / 1e6:.1f} MB)" if total else ""
+            return f"Fetching {self.progress.files_done} of {self.progress.files} files{amount}"
+        return f"Reading {self._converted} of {len(self._outcome_of)} meshes"
+
+    def _step_once(self, wait_s: float) -> bool:
+        """Do one piece of work. Returns whether there was one."""
+        if self._putting is not None:
+            return self._put_on()
+        message = self._job.poll()
+        if message is not None:
+            self._take_message(message)
+            return True
+        answer = self._converter.poll()
+        if answer is None and wait_s:
+            # News can come from either side: wait a little at the one that has more to do.
+            if self._fetching:
+                message = self._job.poll(min(wait_s, 0.005) if self._converting else wait_s)
+                if message is not None:
+                    self._take_message(message)
+                    return True
+            else:
+                answer = self._converter.poll(wait_s)
+        if answer is not None:
+            self._take_answer(answer)
+            return True
+        if not self._fetching and not self._converting:
+            self._begin_putting()
+            return True
+        return False
+
+    def _take_message(self, message: Message) -> None:
+        match message:
+            case SessionRead(session):
+                self.waiting_s = None
+                self._note_session(session)
+            case Waiting(elapsed_s):
+                self.waiting_s = elapsed_s
+            case Progress():
+                self.progress = message
+            case FileReady():
+                self._take_file(message)
+            case FileFailed(kind, index, reason):
+                self._note_failure(kind, index, reason)
+            case Notice(text):
+                self.outcome.warnings.append(text)
+            case Finished():
+                self._fetching = False
+            case Failed(error):
+                self._end(error)
+            case Stopped():
+                self._end(Cancelled())
+
+    def _warm_up(self, session_id: str) -> None:
+        """Have the background Blender start now, to be there with the first file, unless the
+        session was converted before and it may not be needed at all.
+        """
+        if not any((self._cache.root / session_id).glob("*.blend")):
+            self._converter.warm_up()
+
+    def _note_session(self, session: Session) -> None:
+        if not self._job.session_id:
+            self._warm_up(session.session_id)
+        self.outcome.session = session
+        self.outcome.variations = [_variation_outcome(each) for each in session.variations]
+        if session.source is not None and any(
+            file.kind is FileKind.SOURCE
+            for file in wanted_files(session, with_source=self._job.with_source)
+        ):
+            self.outcome.source = MeshOutcome(
+                Role.SOURCE, -1, session.source.asset_id, session.source.name
+            )
+
+    def _take_file(self, file: FileReady) -> None:
+        outcome = self._mesh_outcome(file.index)
+        if file.kind is FileKind.PREVIEW:
+            self._tell(f"{outcome.name}: preview image {file.width} x {file.height}")
+            outcome.preview = Preview(str(file.path), file.sha256, file.width, file.height)
+            return
+        assert self.outcome.session is not None
+        folder = self._cache.folder(self.outcome.session.session_id)
+        name = "source" if file.kind is FileKind.SOURCE else f"variation_{file.index}"
+        request = ConvertRequest(str(file.path), file.sha256, str(blend_path(folder / name)))
+        self._outcome_of[request.blend] = outcome
+        self._converting += 1
+        self._converter.submit(request)
+
+    def _note_failure(self, kind: FileKind, index: int, reason: str) -> None:
+        outcome = self._mesh_outcome(index)
+        self._tell(f"{outcome.name}: no {kind.value}: {reason}")
+        if kind is FileKind.PREVIEW:
+            self.outcome.warnings.append(f"{outcome.name} has no preview image: {reason}")
+        else:
+            outcome.status = Status.FAILED
+            outcome.error = reason
+
+    def _take_answer(self, answer: Answer) -> None:
+        if isinstance(answer, NoProcess):
+            answer = run_here(self._cache, answer.request)
+        if not isinstance(answer, Converted) or answer.request.blend not in self._outcome_of:
+            return  # of a session that was given up before this one
+        self._converting -= 1
+        self._converted += 1
+        outcome = self._outcome_of[answer.request.blend]
+        if answer.mesh is None:
+            outcome.status = Status.FAILED
+            outcome.error = answer.reason
+            self._tell(f"{outcome.name}: {answer.reason}")
+            if answer.damaged:
+                self._forget_fetched(Path(answer.request.path))
+            return
+        outcome.mesh = answer.mesh
+        self._tell(f"{outcome.name}: {answer.mesh.metrics['faces']:,} faces")
+        self.outcome.warnings += [f"{outcome.name}: {each}" for each in answer.mesh.warnings]
+
+    def _forget_fetched(self, path: Path) -> None:
+        """Take a damaged file out of the cache, so that the next import fetches it again."""
+        if path.is_relative_to(self._cache.root):
+            self._cache.forget(path)
+
+    def _begin_putting(self) -> None:
+        outcome = self.outcome
+        assert outcome.session is not None
+        ready = [each for each in outcome.variations if each.mesh is not None]
+        if not ready:
+            reasons = [f"{each.name}: {each.error}" for each in outcome.variations]
+            self._end(
+                NothingImported(
+                    f"No variation of {outcome.session.session_id} could be imported. "
+                    + "; ".join(reasons)
+                )
+            )
+            return
+        if outcome.source is not None and outcome.source.mesh is not None:
+            ready.insert(0, outcome.source)
+        self._ready = ready
+        self._putting = self._target.put(_row_plan(outcome.session, ready), outcome)
+
+    def _put_on(self) -> bool:
+        assert self._putting is not None
+        try:
+            return next(self._putting) is not None
+        except StopIteration:
+            for each in self._ready:
+                each.status = Status.IMPORTED
+            self._end(None)
+        except CsmError as error:
+            self._end(error)
+        except OSError as error:
+            # The cache was cleared, or its disk taken away, since the mesh was converted.
+            self._end(CsmError(f"A converted mesh can't be read ({error}): import it again"))
+        return True
+
+    def _end(self, error: CsmError | None) -> None:
+        self.is_over = True
+        self.outcome.error = error
+        self._job.cancel()
+        if not self._keep_converter:
+            self._converter.close()
+        if self._putting is not None:
+            self._putting = None
+        if error is not None and self.outcome.session is not None:
+            self._target.discard(self.outcome.session.session_id)
+        for each in [*self.outcome.variations, self.outcome.source]:
+            if each is not None and each.status is Status.PENDING:
+                each.status = Status.SKIPPED
+                each.error = each.error or (str(error) if error else None)
+
+    def _mesh_outcome(self, index: int) -> MeshOutcome:
+        if index >= 0:
+            return self.outcome.variations[index]
+        assert self.outcome.source is not None
+        return self.outcome.source
+
+
+def _variation_outcome(variation: Variation) -> MeshOutcome:
+    outcome = MeshOutcome(Role.VARIATION, variation.index, variation.asset_id, variation.name)
+    if not variation.is_complete:
+        outcome.status = Status.SKIPPED
+        outcome.error = f"the service has not finished it ({variation.status})"
+    return outcome
+
+
+def _row_plan(session: Session, ready: list[MeshOutcome]) -> RowPlan:
+    return RowPlan(
+        session_id=session.session_id,
+        created_at=session.created_at or "",
+        model=session.model or "",
+        quads=session.quads,
+        input_asset_id=session.source.asset_id if session.source else "",
+        meshes=tuple(
+            PlannedMesh(each.role, each.index, each.asset_id, each.name, each.mesh, each.preview)
+            for each in ready
+            if each.mesh is not None
+        ),
+    )

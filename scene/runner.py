@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Imports that run while the artist works: a timer moves them on, the panel shows how far they are.
+
+A timer, not a modal operator: Blender's autosave waits for as long as a modal operator runs.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import bpy
+
+from ..api.errors import Cancelled, CsmError
+from ..api.jobs import log_failure
+from .pipeline import Import, Outcome
+
+log = logging.getLogger(__name__)
+
+INTERVAL_S = 0.03
+SHUTDOWN_S = 1.5
+
+_running: dict[str, Import] = {}
+
+
+def start(key: str, running: Import) -> None:
+    """Begin `running` and keep it moving. `key` names it to the user. Main thread.
+
+    Raises CsmError when one of the same key is running.
+    """
+    if key in _running:
+        raise CsmError(f"{key} is being imported already")
+    _running[key] = running
+    running.start()
+    _show()
+    if not bpy.app.timers.is_registered(_pump):
+        bpy.app.timers.register(_pump, first_interval=INTERVAL_S)
+
+
+def is_running(key: str = "") -> bool:
+    """Whether the import of this key, or any, is under way."""
+    return key in _running if key else bool(_running)
+
+
+def cancel(key: str = "") -> int:
+    """Cancel the import of this key, or all. Returns how many. Main thread."""
+    cancelled = [key] if key in _running else ([] if key else list(_running))
+    for each in cancelled:
+        _running[each].cancel()
+        _finish(each)
+    _show()
+    return len(cancelled)
+
+
+def stop_all() -> None:
+    """Cancel everything and wait, not for long, until threads and processes have ended."""
+    running = list(_running.values())
+    _running.clear()
+    for each in running:
+        each.cancel()
+    for each in running:
+        each.close(SHUTDOWN_S)
+    if bpy.app.timers.is_registered(_pump):
+        bpy.app.timers.unregister(_pump)
+    if running:
+        _show()
+
+
+def show_outcome(outcome: Outcome) -> None:
+    """Make the panel say what became of an import."""
+    text = outcome.summary()
+    if outcome.warnings and outcome.error is None:
+        text = "; ".join([text, *outcome.warnings])
+    show_message(text, is_error=not outcome.is_complete)
+
+
+def show_message(text: str, *, is_error: bool) -> None:
+    """Make the panel say this."""
+    state = bpy.context.window_manager.csm_retopo
+    state.message = text
+    state.message_is_error = is_error
+    _redraw()
+
+
+def _pump() -> float | None:
+    for key, running in list(_running.items()):
+        try:
+            running.step()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the user gets an answer
+            log_failure(error)
+            running.cancel()
+            running.outcome.error = CsmError(
+                f"Something unforeseen happened ({type(error).__name__}): see Blender's log"
+            )
+        if running.is_over:
+            _finish(key)
+    _show()
+    return INTERVAL_S if _running else None
+
+
+def _finish(key: str) -> None:
+    outcome = _running.pop(key).outcome
+    if isinstance(outcome.error, Cancelled):
+        show_message(f"Cancelled the import of {key}", is_error=False)
+    else:
+        show_outcome(outcome)
+
+
+def _show() -> None:
+    """Write what runs to where the panel reads it."""
+    rows = bpy.context.window_manager.csm_retopo.jobs
+    changed = len(rows) != len(_running)
+    while len(rows) > len(_running):
+        rows.remove(len(rows) - 1)
+    while len(rows) < len(_running):
+        rows.add()
+    for row, (key, running) in zip(rows, _running.items(), strict=True):
+        shown = (key, running.stage, round(running.fraction, 3))
+        if (row.key, row.stage, round(row.progress, 3)) != shown:
+            row.key, row.stage, row.progress = shown
+            changed = True
+    if changed:
+        _redraw()
+
+
+def _redraw() -> None:
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D":
+                area.tag_redraw()
+
+
+@bpy.app.handlers.persistent
+def _on_load(*_: object) -> None:
+    """Before another file is loaded: what is on its way belongs to the one that is left."""
+    stop_all()
+
+
+def register() -> None:
+    """Start to look out for file loads."""
+    bpy.app.handlers.load_pre.append(_on_load)
+
+
+def unregister() -> None:
+    """Stop everything."""
+    stop_all()
+    bpy.app.handlers.load_pre.remove(_on_load)

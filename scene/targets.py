@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a row goes: a scene of this Blender, or a .blend of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import bpy
+
+from ..api.errors import CsmError
+from . import placing
+from .converter import Assembled, Converter, NoProcess, run_here
+from .layout import Facing
+from .models import AssembleRequest, RowPlan
+from .pipeline import Outcome
+
+UNDO_MESSAGE = "Import Retopology Session"
+
+
+@dataclass
+class SceneTarget:
+    """The scene of this name.
+
+    With `interactive`, it waits until the artist is in Object Mode (what is placed in another mode
+    would not be part of Blender's undo), and makes one undo step of it.
+    """
+
+    scene_name: str
+    facing: Facing
+    interactive: bool = False
+    is_waiting_for_object_mode: bool = False
+
+    def put(self, plan: RowPlan, outcome: Outcome) -> Iterator[bool | None]:
+        """Append a mesh per step, then place them all in one."""
+        steps = placing.append_steps(self._scene(), plan)
+        while True:
+            self._scene()
+            try:
+                next(steps)
+            except StopIteration:
+                break
+            yield True
+        while self.interactive and bpy.context.mode != "OBJECT":
+            self.is_waiting_for_object_mode = True
+            yield None
+        self.is_waiting_for_object_mode = False
+        outcome.warnings += placing.place(self._scene(), plan, self.facing)
+        if self.interactive:
+            _push_undo_step()
+
+    def discard(self, session_id: str) -> None:
+        """Remove the meshes that were appended and not placed."""
+        placing.discard_pending(session_id)
+
+    def _scene(self) -> bpy.types.Scene:
+        scene = bpy.data.scenes.get(self.scene_name)
+        if scene is None:
+            raise CsmError(f"The scene {self.scene_name} is gone: import the session again")
+        return scene
+
+
+@dataclass
+class FileTarget:
+    """A .blend, written by the background Blender. The open file is not touched."""
+
+    path: Path
+    converter: Converter
+
+    def put(self, plan: RowPlan, outcome: Outcome) -> Iterator[bool | None]:
+        """Ask for the file and wait for it."""
+        request = AssembleRequest(plan, str(self.path))
+        self.converter.submit(request)
+        while (answer := self.converter.poll(0.02)) is None:
+            yield None
+        if isinstance(answer, NoProcess):
+            answer = run_here(self.converter.cache, request)
+        assert isinstance(answer, Assembled)
+        if answer.reason:
+            raise CsmError(f"{self.path.name} could not be written: {answer.reason}")
+        outcome.warnings += answer.warnings
+
+    def discard(self, session_id: str) -> None:
+        """Nothing is left: the file appears whole or not at all."""
+
+
+def _push_undo_step() -> None:
+    """One undo step for all that changed since the last."""
+    windows = bpy.context.window_manager.windows
+    if not windows:
+        return
+    window = bpy.context.window or windows[0]
+    with bpy.context.temp_override(window=window):
+        bpy.ops.ed.undo_push(message=UNDO_MESSAGE)

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the background Blender runs: requests come in as JSON lines, answers go out the same way.
+
+It is a script, started with `blender --background --python`, or by Python itself where bpy is a
+module. Answers start with MARK, since Blender's importers write to the same stream.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+import types
+from pathlib import Path
+
+MARK = "csm-retopo:"
+
+
+def _adopt_package() -> None:
+    """Make the extension's modules importable without enabling the extension here."""
+    package = types.ModuleType("csm_retopo")
+    package.__path__ = [str(Path(__file__).resolve().parents[1])]
+    sys.modules["csm_retopo"] = package
+
+
+def _answer(**fields: object) -> None:
+    sys.stdout.write(f"{MARK}{json.dumps(fields)}\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Answer requests until the input ends."""
+    _adopt_package()
+    from csm_retopo.api.cache import Cache
+    from csm_retopo.api.errors import CsmError
+    from csm_retopo.scene import assembly, conversion, metrics, models, properties
+
+    properties.register()
+    _answer(ready=True)
+    del metrics  # imported for its numpy, while the first file is still on its way
+    for line in sys.stdin:
+        request = json.loads(line)
+        cache = Cache(Path(request["cache"]))
+        try:
+            if "convert" in request:
+                wanted = models.ConvertRequest(**request["convert"])
+                _answer(result=models.to_json(conversion.convert(cache, wanted)))
+            else:
+                wanted = models.assemble_request(request["assemble"])
+                _answer(result={"warnings": assembly.write_row(wanted)})
+        except CsmError as error:
+            _answer(error=str(error), damaged=True)
+        except MemoryError:
+            _answer(error="there is not enough memory for it")
+        except Exception as error:  # noqa: BLE001 - whatever it is, the user gets an answer
+            traceback.print_exc()
+            _answer(error=f"something unforeseen happened ({type(error).__name__})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs the checks: `check.py lint types`, or `check.py all` for all of them and a summary."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tomllib
+import xml.etree.ElementTree
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import environments
+from environments import BLENDERS, ROOT, SetupError
+
+BUILD = ROOT / "build"
+NOT_CODE = {"build", "sample", "tests"}
+
+
+class CheckFailed(Exception):
+    """A check did not pass; the text says which and how, in a few words."""
+
+
+@dataclass(frozen=True)
+class Tests:
+    """How many tests passed and were skipped."""
+
+    passed: int
+    skipped: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.passed} ({self.skipped} skipped)" if self.skipped else str(self.passed)
+
+
+def lint() -> str:
+    """Check style, likely bugs and formatting."""
+    python = environments.interpreter("lint")
+    _run([python, "-m", "ruff", "check", ROOT], 120)
+    _run([python, "-m", "ruff", "format", "--check", ROOT], 120)
+    return "ruff"
+
+
+def types() -> str:
+    """Check the types of the extension as the package `csm_retopo`."""
+    python = environments.interpreter("types")
+    command = [python, "-m", "mypy", "--config-file", ROOT / "pyproject.toml"]
+    command += ["--cache-dir", BUILD / "mypy", "--package", "csm_retopo"]
+    _run(command, 600, folder=_link_package())
+    return "mypy"
+
+
+def api(name: str) -> Tests:
+    """Test `api/` with the requirements of that name."""
+    return _pytest(name, environments.interpreter(name), "tests/api", 900)
+
+
+def build() -> str:
+    """Validate and build the extension with the oldest supported Blender's own tool."""
+    python = environments.interpreter(f"blender-{BLENDERS[0]}")
+    tool = ROOT / "tests" / "tools" / "extension.py"
+    archive = _archive()
+    archive.unlink(missing_ok=True)
+    for arguments in (["validate", ROOT], ["build", archive], ["validate", archive]):
+        _run([python, "-B", tool, *arguments], 120)
+    return f"extension built ({archive.stat().st_size / 1e6:.1f} MB)"
+
+
+def blender(version: str) -> Tests:
+    """Test the built extension in that Blender."""
+    if not _archive().is_file():
+        raise CheckFailed("there is no extension to install")
+    python = environments.blender_interpreter(version)
+    return _pytest(f"blender-{version}", python, "tests/blender", 1200)
+
+
+CHECKS: dict[str, Callable[[], str | Tests]] = {
+    "lint": lint,
+    "types": types,
+    "api": partial(api, "api"),
+    "api-oldest": partial(api, "api-oldest"),
+    "build": build,
+    **{f"blender-{version}": partial(blender, version) for version in BLENDERS},
+}
+
+
+def main() -> int:
+    """Run the checks that the command line names; return 1 if one failed."""
+    names = sys.argv[1:]
+    if names == ["all"]:
+        return _run_all()
+    for name in names:
+        _announce(name)
+        try:
+            result = CHECKS[name]()
+        except (CheckFailed, SetupError) as error:
+            print(f"{name}: FAILED: {error}", flush=True)
+            return 1
+        print(f"{name}: passed: {_counted(name, result)}", flush=True)
+    return 0
+
+
+def _run_all() -> int:
+    results: dict[str, str | Tests] = {}
+    problems: list[str] = []
+    for name, check in CHECKS.items():
+        _announce(name)
+        try:
+            results[name] = check()
+        except (CheckFailed, SetupError) as error:
+            print(f"{name}: FAILED: {error}", flush=True)
+            problems.append(f"{name}: {error}")
+    if problems:
+        print(f"test: FAILED: {'; '.join(problems)}")
+        return 1
+    print(f"test: passed: {', '.join(_summary(results))}")
+    return 0
+
+
+def _summary(results: dict[str, str | Tests]) -> Iterator[str]:
+    for name in ("lint", "types", "api", "api-oldest"):
+        yield _counted(name, results[name])
+    in_blender = [str(results[f"blender-{version}"]) for version in BLENDERS]
+    if len(set(in_blender)) == 1:
+        yield f"{in_blender[0]} x {len(BLENDERS)} Blenders"
+    else:
+        yield f"{' + '.join(in_blender)} in {len(BLENDERS)} Blenders"
+    yield str(results["build"])
+
+
+def _counted(name: str, result: str | Tests) -> str:
+    return f"{result} {name}" if isinstance(result, Tests) else result
+
+
+def _announce(name: str) -> None:
+    print(f"\n== {name}", flush=True)
+
+
+def _archive() -> Path:
+    manifest = tomllib.loads((ROOT / "blender_manifest.toml").read_text(encoding="utf-8"))
+    return BUILD / f"csm_retopo-{manifest['version']}.zip"
+
+
+def _link_package() -> Path:
+    """Return a folder in which the checkout's code is the package `csm_retopo`.
+
+    The checkout itself may have any name, and holds more than the package.
+    """
+    folder = BUILD / "types"
+    shutil.rmtree(folder, ignore_errors=True)
+    package = folder / "csm_retopo"
+    package.mkdir(parents=True)
+    for path in ROOT.iterdir():
+        is_room = (path / "__init__.py").is_file() and path.name not in NOT_CODE
+        if is_room or path.suffix == ".py":
+            (package / path.name).symlink_to(path)
+    return folder
+
+
+def _pytest(name: str, python: Path, folder: str, timeout_s: float) -> Tests:
+    """Run the tests in `folder` and count them."""
+    report = BUILD / "reports" / f"{name}.xml"
+    report.unlink(missing_ok=True)
+    command = [python, "-m", "pytest", f"--junitxml={report}", folder]
+    try:
+        _run(command, timeout_s)
+    except CheckFailed as failure:
+        raise CheckFailed(f"{failure}{_broken_tests(report)}") from None
+    counts = _counts(report)
+    passed = counts["tests"] - counts["skipped"]
+    if not passed:
+        raise CheckFailed("no test ran")
+    return Tests(passed, counts["skipped"])
+
+
+def _broken_tests(report: Path) -> str:
+    if not report.is_file():
+        return ""
+    counts = _counts(report)
+    return f", {counts['failures'] + counts['errors']} of {counts['tests']} tests failed"
+
+
+def _counts(report: Path) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for suite in xml.etree.ElementTree.parse(report).iter("testsuite"):
+        for key in ("tests", "skipped", "failures", "errors"):
+            counts[key] += int(suite.get(key, 0))
+    return counts
+
+
+def _run(command: list[str | Path], timeout_s: float, folder: Path = ROOT) -> None:
+    """Run the command to its end, and end it with all its children after `timeout_s`.
+
+    Raises:
+        CheckFailed: its exit code was not 0, or it took too long.
+    """
+    environment = {**os.environ, "CSM_RETOPO_ZIP": str(_archive())}
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        code = process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        raise CheckFailed(f"not done after {timeout_s:g} s") from None
+    finally:
+        # What it started and left running must not outlive it, nor hold a terminal or a pipe.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    if code:
+        raise CheckFailed(f"exit code {code}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

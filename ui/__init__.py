@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a user sees. Nothing here does any work."""
+
+from __future__ import annotations
+
+from . import panel, preferences
+
+_MODULES = (preferences, panel)
+
+
+def register() -> None:
+    """Show it."""
+    for module in _MODULES:
+        module.register()
+
+
+def unregister() -> None:
+    """Take it away again."""
+    for module in reversed(_MODULES):
+        module.unregister()
