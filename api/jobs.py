@@ -167,6 +167,8 @@ class Job(ABC):
 
     session_id = ""
     """The session's ID, if it is known before the session was read."""
+    verb = "Reading"
+    """What it does with files, to show to the user."""
 
     def __init__(self, cache: Cache, *, with_source: bool) -> None:
         self.cache = cache
@@ -304,6 +306,8 @@ def read_folder_session(folder: Path) -> Session:
 
 class DownloadJob(Job):
     """A session from the service. What the cache holds whole is not fetched again."""
+
+    verb = "Fetching"
 
     def __init__(
         self,

@@ -6,33 +6,61 @@ from __future__ import annotations
 import bpy
 from bpy.props import StringProperty
 
+from ..scene.models import Role
+
 
 class CSM_RETOPO_OT_select(bpy.types.Operator):
-    """Select this mesh, and nothing else"""
+    """Select this mesh, or all meshes of the session, and show it whole in the view"""
 
     bl_idname = "csm_retopo.select"
-    bl_label = "Select Variation"
+    bl_label = "Select and Frame"
     bl_options = {"REGISTER", "UNDO"}
 
-    object_name: StringProperty(name="Object", description="The object's name")
+    object_name: StringProperty(name="Object", description="The name of the mesh to select")
+    session_id: StringProperty(
+        name="Session", description="The session to select all meshes of, if no object is named"
+    )
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """Whether objects can be selected now."""
-        cls.poll_message_set("Leave the current mode for Object Mode first")
-        return context.mode == "OBJECT"
+        if context.mode != "OBJECT":
+            cls.poll_message_set("Leave the current mode for Object Mode first")
+            return False
+        return True
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        """Select it."""
-        obj = context.view_layer.objects.get(self.object_name)
-        if obj is None or not obj.visible_get():
-            self.report({"WARNING"}, f"{self.object_name} is hidden, or not in this view layer")
+        """Select and frame."""
+        wanted = [obj for obj in context.view_layer.objects if self._is_wanted(obj)]
+        visible = [obj for obj in wanted if obj.visible_get()]
+        if not visible:
+            what = self.object_name or self.session_id
+            self.report({"WARNING"}, f"{what} is hidden, or not in this view layer")
             return {"CANCELLED"}
         for each in context.selected_objects:
             each.select_set(False)
-        obj.select_set(True)
-        context.view_layer.objects.active = obj
+        for each in visible:
+            each.select_set(True)
+        context.view_layer.objects.active = visible[0]
+        _frame_selected(context)
         return {"FINISHED"}
+
+    def _is_wanted(self, obj: bpy.types.Object) -> bool:
+        if self.object_name:
+            return obj.name == self.object_name
+        carried = obj.csm_retopo
+        is_mesh = carried.role in (Role.SOURCE, Role.VARIATION)
+        return is_mesh and carried.session_id == self.session_id
+
+
+def _frame_selected(context: bpy.types.Context) -> None:
+    """Show the selection whole in the 3D view, if the operator was called from one."""
+    area = context.area
+    if area is None or area.type != "VIEW_3D":
+        return
+    region = next(region for region in area.regions if region.type == "WINDOW")
+    with context.temp_override(region=region):
+        bpy.ops.view3d.view_selected()
 
 
 register, unregister = bpy.utils.register_classes_factory((CSM_RETOPO_OT_select,))

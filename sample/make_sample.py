@@ -44,8 +44,8 @@ SOURCE_TRIANGLES = 32_000
 
 RENDER_SIZE_PX = 512
 RENDER_SAMPLES = 32
-RENDER_MARGIN = 0.1
-CAMERA_DIRECTION = Vector((0.5, -1.0, 0.24))
+RENDER_BACK_OFF = 0.18
+CAMERA_DIRECTION = Vector((0.5, -1.0, 0.28)).normalized()
 WIRE_THICKNESS = 0.0055
 
 
@@ -169,7 +169,7 @@ def quadriflow_light(source: bpy.types.Object) -> bpy.types.Object:
 def voxel_grid(source: bpy.types.Object) -> bpy.types.Object:
     """Return the even quads of a coarse voxel remesh, pulled back to the surface."""
     retopology = duplicate(source)
-    voxel_remesh(retopology, 0.07)
+    voxel_remesh(retopology, 0.075)
     apply_modifier(retopology, "SMOOTH", factor=0.5, iterations=2)
     apply_modifier(retopology, "SHRINKWRAP", target=source)
     return retopology
@@ -466,7 +466,7 @@ def add_camera(subject: bpy.types.Object) -> None:
     bpy.context.view_layer.update()
     points = [coordinate for vertex in subject.data.vertices for coordinate in vertex.co]
     location, _ = camera.camera_fit_coords(bpy.context.evaluated_depsgraph_get(), points)
-    camera.location = location * (1.0 + 2.0 * RENDER_MARGIN)
+    camera.location = location + CAMERA_DIRECTION * (RENDER_BACK_OFF * location.length)
 
 
 def add_area_light(name: str, location: Vector, *, size: float, power_w: float) -> None:

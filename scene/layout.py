@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .models import Metrics, PlannedMesh, Role, RowPlan, Vector3
@@ -142,16 +143,28 @@ def label_text(planned: PlannedMesh) -> str:
 
 def faces_text(metrics: Metrics) -> str:
     """How many faces, and which share of them are quads."""
-    faces = metrics.get("faces") or 0
-    return f"{faces:,} faces · {_percent(metrics.get('quad_ratio'))} quads"
+    return f"{metrics.get('faces') or 0:,} faces · {percent_text(metrics.get('quad_ratio'))} quads"
 
 
-def _percent(ratio: float | None) -> str:
+def percent_text(ratio: float | None) -> str:
     """A share as a percentage that says 100 % only of all, and 0 % only of none."""
     if ratio is None:
         return "no"
-    percent = ratio * 100
     if 0 < ratio < 1:
-        percent = min(max(percent, 0.1), 99.9)
-        return f"{percent:.1f} %"
-    return f"{percent:.0f} %"
+        return f"{min(max(ratio * 100, 0.1), 99.9):.1f} %"
+    return f"{ratio * 100:.0f} %"
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """The names without the words that all begin with, but for the last of these, so that what
+    tells them apart can be read in a narrow panel.
+    """
+    words = [name.split() for name in names]
+    shared = 0
+    if len(names) > 1:
+        for column in zip(*words, strict=False):
+            if len(set(column)) > 1:
+                break
+            shared += 1
+    dropped = max(shared - 1, 0)
+    return [" ".join(each[dropped:]) or name for each, name in zip(words, names, strict=True)]

@@ -118,6 +118,10 @@ class Outcome:
 class Target(Protocol):
     """Where a row goes."""
 
+    @property
+    def stage(self) -> str:
+        """What it is doing, in a few words."""
+
     def put(self, plan: RowPlan, outcome: Outcome) -> Iterator[bool | None]:
         """Put it there, a bounded piece of work per step; None says that it only waits.
 
@@ -217,15 +221,16 @@ class Import:
     def stage(self) -> str:
         """What it is doing, in a few words."""
         if self._putting is not None:
-            return "Placing"
+            return self._target.stage
         if self.waiting_s is not None:
-            return f"Waiting for the service ({self.waiting_s / 60:.0f} min)"
+            return f"Running on the service, waiting ({self.waiting_s / 60:.0f} min)"
         if not self.progress.files:
-            return "Asking the service" if self._fetching else "Reading meshes"
+            return f"{self._job.verb} the session"
         if self._fetching:
             received, total = self.progress.received_bytes, self.progress.total_bytes
             amount = f" ({received / 1e6:.1f} of {total / 1e6:.1f} MB)" if total else ""
-            return f"Fetching {self.progress.files_done} of {self.progress.files} files{amount}"
+            done = f"{self.progress.files_done} of {self.progress.files} files"
+            return f"{self._job.verb} {done}{amount}"
         return f"Reading {self._converted} of {len(self._outcome_of)} meshes"
 
     def _step_once(self, wait_s: float) -> bool:

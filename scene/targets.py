@@ -30,7 +30,7 @@ class SceneTarget:
     scene_name: str
     facing: Facing
     interactive: bool = False
-    is_waiting_for_object_mode: bool = False
+    stage: str = "Placing"
 
     def put(self, plan: RowPlan, outcome: Outcome) -> Iterator[bool | None]:
         """Append a mesh per step, then place them all in one."""
@@ -43,9 +43,9 @@ class SceneTarget:
                 break
             yield True
         while self.interactive and bpy.context.mode != "OBJECT":
-            self.is_waiting_for_object_mode = True
+            self.stage = "Ready: waiting for Object Mode"
             yield None
-        self.is_waiting_for_object_mode = False
+        self.stage = "Placing"
         outcome.warnings += placing.place(self._scene(), plan, self.facing)
         if self.interactive:
             _push_undo_step()
@@ -67,6 +67,7 @@ class FileTarget:
 
     path: Path
     converter: Converter
+    stage: str = "Writing"
 
     def put(self, plan: RowPlan, outcome: Outcome) -> Iterator[bool | None]:
         """Ask for the file and wait for it."""

@@ -10,7 +10,7 @@ import bpy
 from .. import __package__ as base_package
 from ..api.errors import ConfigurationError
 from ..scene import placing, sessions
-from ..scene.layout import faces_text
+from ..scene.layout import percent_text, short_names
 from ..scene.models import Role
 
 
@@ -37,7 +37,7 @@ class CSM_RETOPO_PT_import(bpy.types.Panel):
         row.operator("csm_retopo.import_session", text="Import", icon="IMPORT")
 
         row = layout.row(align=True)
-        row.operator("csm_retopo.import_folder", text="Folder...", icon="FILE_FOLDER")
+        row.operator("csm_retopo.import_folder", text="Import Folder", icon="FILE_FOLDER")
         row.operator("csm_retopo.import_sample", text="Try the Sample", icon="MESH_MONKEY")
 
         for job in state.jobs:
@@ -75,10 +75,10 @@ def _draw_session(layout: bpy.types.UILayout, collection: bpy.types.Collection) 
     carried = collection.csm_retopo
     header, body = layout.panel(f"csm_retopo_{carried.session_id}")
     header.label(text=carried.session_id)
+    frame = header.operator("csm_retopo.select", text="", icon="ZOOM_SELECTED", emboss=False)
+    frame.session_id = carried.session_id
     if body is None:
         return
-    facts = [carried.model, carried.created_at[:10]]
-    body.label(text=" · ".join(each for each in facts if each))
     meshes = sorted(
         (
             obj
@@ -88,21 +88,35 @@ def _draw_session(layout: bpy.types.UILayout, collection: bpy.types.Collection) 
         key=lambda obj: obj.csm_retopo.index,
     )
     column = body.column(align=True)
-    for obj in meshes:
+    facts = " · ".join(each for each in (carried.model, carried.created_at[:10]) if each)
+    _draw_columns(column, facts, "Faces", "Quads")
+    sources = [obj for obj in meshes if obj.csm_retopo.role == Role.SOURCE]
+    variations = [obj for obj in meshes if obj.csm_retopo.role == Role.VARIATION]
+    names = [obj.name for obj in sources] + short_names([obj.name for obj in variations])
+    for obj, name in zip(sources + variations, names, strict=True):
         metrics = obj.csm_retopo.metrics
-        is_source = obj.csm_retopo.role == Role.SOURCE
-        split = column.split(factor=0.6, align=True)
-        name = split.row(align=True)
-        name.alignment = "LEFT"
-        name.operator(
-            "csm_retopo.select",
-            text=obj.name,
-            icon="MESH_ICOSPHERE" if is_source else "MESH_GRID",
-            emboss=False,
-        ).object_name = obj.name
-        numbers = split.row(align=True)
-        numbers.alignment = "RIGHT"
-        numbers.label(text=faces_text(metrics))
+        faces = f"{metrics.get('faces') or 0:,}"
+        cell = _draw_columns(column, "", faces, percent_text(metrics.get("quad_ratio")))
+        icon = "MESH_MONKEY" if obj in sources else "MESH_GRID"
+        select = cell.operator("csm_retopo.select", text=name, icon=icon, emboss=False)
+        select.object_name = obj.name
+
+
+def _draw_columns(
+    layout: bpy.types.UILayout, first: str, second: str, third: str
+) -> bpy.types.UILayout:
+    """A row of the list. Returns its first cell, empty if `first` is."""
+    split = layout.split(factor=0.5, align=True)
+    cell = split.row(align=True)
+    cell.alignment = "LEFT"
+    if first:
+        cell.label(text=first)
+    numbers = split.split(factor=0.5, align=True)
+    for text in (second, third):
+        number = numbers.row(align=True)
+        number.alignment = "RIGHT"
+        number.label(text=text)
+    return cell
 
 
 def _draw_trouble(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:

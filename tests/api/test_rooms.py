@@ -18,9 +18,9 @@ from csm_retopo import api
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted(
     path.relative_to(ROOT)
-    for room in ("api", "scene", "operators", "ui")
-    for path in (ROOT / room).rglob("*.py")
-) + [Path("cli.py")]
+    for pattern in ("api/**/*.py", "scene/**/*.py", "operators/**/*.py", "ui/**/*.py", "cli.py")
+    for path in ROOT.glob(pattern)
+)
 
 FORBIDDEN = {
     "api": {"scene", "operators", "ui", "cli"},
