@@ -39,11 +39,16 @@ SOURCE_NAME = "Suzanne, sculpted"
 BASE_URL = f"https://storage.example/inference-outputs/sample/{SESSION_ID}"
 
 SCULPT_VOXEL_SIZE = 0.0125
-EYE_X, EYE_Z = 0.352, 0.245
 SOURCE_TRIANGLES = 32_000
+# Where the centre of Suzanne's left eyeball is, seen from the front.
+EYE_X, EYE_Z = 0.352, 0.245
+# What QuadriFlow is asked for: it stays below, and at many budgets near these it loses an eye.
+QUADRIFLOW_DENSE_FACES = 4600
+QUADRIFLOW_LIGHT_FACES = 1750
 
 RENDER_SIZE_PX = 512
 RENDER_SAMPLES = 32
+# How far the camera steps back from where the subject just fits, as a share of that distance.
 RENDER_BACK_OFF = 0.18
 CAMERA_DIRECTION = Vector((0.5, -1.0, 0.28)).normalized()
 WIRE_THICKNESS = 0.0055
@@ -71,6 +76,7 @@ def main() -> None:
 
 def make_source() -> bpy.types.Object:
     """Return Suzanne as a closed, sculpted triangle mesh."""
+    # Without UVs: the voxel remesher would keep them, torn and of no use.
     bpy.ops.mesh.primitive_monkey_add(size=2.0, calc_uvs=False)
     source = bpy.context.object
     source.name = source.data.name = SOURCE_NAME
@@ -156,12 +162,12 @@ def smoothstep(low: float, high: float, value: float) -> float:
 
 def quadriflow_dense(source: bpy.types.Object) -> bpy.types.Object:
     """Return about 3,800 quads that follow the form."""
-    return quadriflow(source, 4600)
+    return quadriflow(source, QUADRIFLOW_DENSE_FACES)
 
 
 def quadriflow_light(source: bpy.types.Object) -> bpy.types.Object:
     """Return about 1,500 quads that follow the form, unwrapped."""
-    retopology = quadriflow(source, 1750)
+    retopology = quadriflow(source, QUADRIFLOW_LIGHT_FACES)
     unwrap(retopology)
     return retopology
 
@@ -204,7 +210,7 @@ RETOPOLOGIES: list[Callable[[bpy.types.Object], bpy.types.Object]] = [
 
 
 def quadriflow(source: bpy.types.Object, faces: int) -> bpy.types.Object:
-    """Return a copy of the source remeshed by QuadriFlow; it stays below the number of faces."""
+    """Return a copy of the source remeshed by QuadriFlow to somewhat fewer quads than asked."""
     retopology = duplicate(source)
     activate(retopology)
     # With symmetry, QuadriFlow leaves the seam between the halves open.
@@ -444,20 +450,20 @@ def set_up_studio(subject: bpy.types.Object) -> None:
     add_backdrop(scene)
 
 
-def set_up_image(render: bpy.types.RenderSettings) -> None:
+def set_up_image(settings: bpy.types.RenderSettings) -> None:
     """Ask for small square PNG files."""
-    render.resolution_x = render.resolution_y = RENDER_SIZE_PX
-    render.resolution_percentage = 100
-    render.image_settings.file_format = "PNG"
-    render.image_settings.color_mode = "RGB"
-    render.image_settings.color_depth = "8"
-    render.image_settings.compression = 100
+    settings.resolution_x = settings.resolution_y = RENDER_SIZE_PX
+    settings.resolution_percentage = 100
+    settings.image_settings.file_format = "PNG"
+    settings.image_settings.color_mode = "RGB"
+    settings.image_settings.color_depth = "8"
+    settings.image_settings.compression = 100
     # Dithering is noise, which PNG cannot compress.
-    render.dither_intensity = 0.0
+    settings.dither_intensity = 0.0
 
 
 def add_camera(subject: bpy.types.Object) -> None:
-    """Add the scene's camera, which sees the subject from three quarters, filling the picture."""
+    """Add the scene's camera: a three-quarter view that the subject fills but for a margin."""
     camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
     bpy.context.collection.objects.link(camera)
     bpy.context.scene.camera = camera

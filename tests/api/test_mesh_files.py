@@ -163,10 +163,10 @@ def test_obj_of_ten_megabytes_is_read_in_no_time(file: Path) -> None:
     line = b"v -1.234567 0.123456 -0.000001\n"
     data = line * (5_000_000 // len(line)) + b"f 100001/100001 100002/100002 1/1 7/7\n" * 128_000
     file.write_bytes(data)
-    started = time.perf_counter()
+    started = time.process_time()
     mesh_files.read_obj(file)
     # It takes 50 ms; a loop over the lines would take twenty times as long.
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 # ---- OBJ: what may not ------------------------------------------------------------------------

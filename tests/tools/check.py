@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import environments
+import stubs
 from environments import BLENDERS, ROOT, SetupError
 
 BUILD = ROOT / "build"
@@ -50,9 +51,17 @@ def lint() -> str:
 def types() -> str:
     """Check the types of the extension as the package `csm_retopo`."""
     python = environments.interpreter("types")
+    (installed,) = python.parent.parent.glob("lib/python*/site-packages/bpy-stubs")
+    folder = BUILD / "types"
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        stubs.write(installed, folder / "bpy")
+    except stubs.StubsChanged as error:
+        raise CheckFailed(f"tests/tools/stubs.py: {error}") from None
+    _link_package(folder / "csm_retopo")
     command = [python, "-m", "mypy", "--config-file", ROOT / "pyproject.toml"]
     command += ["--cache-dir", BUILD / "mypy", "--package", "csm_retopo"]
-    _run(command, 600, folder=_link_package())
+    _run(command, 600, folder=folder)
     return "mypy"
 
 
@@ -147,20 +156,16 @@ def _archive() -> Path:
     return BUILD / f"csm_retopo-{manifest['version']}.zip"
 
 
-def _link_package() -> Path:
-    """Return a folder in which the checkout's code is the package `csm_retopo`.
+def _link_package(package: Path) -> None:
+    """Make the folder `package` hold links to the extension's code.
 
     The checkout itself may have any name, and holds more than the package.
     """
-    folder = BUILD / "types"
-    shutil.rmtree(folder, ignore_errors=True)
-    package = folder / "csm_retopo"
-    package.mkdir(parents=True)
+    package.mkdir()
     for path in ROOT.iterdir():
         is_room = (path / "__init__.py").is_file() and path.name not in NOT_CODE
         if is_room or path.suffix == ".py":
             (package / path.name).symlink_to(path)
-    return folder
 
 
 def _pytest(name: str, python: Path, folder: str, timeout_s: float) -> Tests:

@@ -28,9 +28,12 @@ CORRECTIONS = {
             r"\1 -> tuple[UILayout, UILayout | None]:",
         ),
         (
-            r"(filepath: bytes \| str \| None,\n(?:        .*\n)+?    \)) -> None:",
+            r"(def load\(\n +self,\n +filepath: bytes \| str \| None,\n(?: {8}.*\n)+?    \)) -> None:",
             r"\1 -> contextlib.AbstractContextManager[tuple[typing.Any, typing.Any]]:",
         ),
+        (r"(def get\(self, key: str \| None, default=None\)) -> None:", r"\1 -> typing.Any:"),
+        # Every kind of attribute has it.
+        (r"(class Attribute\(.*\):\n)", r"\1    data: typing.Any\n"),
         # A set of one of these is a set of strings to mypy, unless each is annotated.
         (r"set\[bpy\.stub_internal\.rna_enums\.OperatorReturnItems\]", "set[str]"),
         (r"\nimport typing\n", "\nimport contextlib\nimport typing\n"),
@@ -41,9 +44,9 @@ CORRECTIONS = {
             r"\1 -> tuple["
             r"collections.abc.Callable[[], None], collections.abc.Callable[[], None]]:",
         ),
-        (r"(def register_cli_command\((?:.|\n)*?\)) -> None:", r"\1 -> object:"),
-        (r"(def unregister_cli_command\(\w+)(\))", r"\1: object\2"),
+        (r"(def register_cli_command\(.*\)) -> None:", r"\1 -> typing.Any:"),
     ],
+    "props/__init__.pyi": [(r"(\n\)) -> None:", r"\1 -> typing.Any:")],
     "app/handlers/__init__.pyi": [
         (
             r"\npersistent: typing\.Any\n",
