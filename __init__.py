@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import atexit
-
 from . import cli, operators, ui
 from .scene import properties, runner
 
@@ -15,13 +13,9 @@ def register() -> None:
     """Enable the add-on. Nothing is fetched and nothing is started."""
     for part in _PARTS:
         part.register()
-    # As a Python module, Blender doesn't disable its add-ons at exit, and doesn't survive what
-    # is still registered then.
-    atexit.register(unregister)
 
 
 def unregister() -> None:
-    """Disable the add-on: stop all that runs, and take everything away."""
-    atexit.unregister(unregister)
+    """Disable the add-on: stop all that runs, and take everything away. Blender does it at exit."""
     for part in reversed(_PARTS):
         part.unregister()

@@ -51,14 +51,11 @@ class CSM_RETOPO_PG_object(bpy.types.PropertyGroup):
     file_sha256: StringProperty(
         name="File Hash", description="SHA-256 of the file that the data was made from"
     )
-    metrics_json: StringProperty(
-        name="Metrics", description="The metrics of a mesh, as JSON", default="{}"
+    metrics: StringProperty(
+        name="Metrics",
+        description="The metrics of a mesh, as a JSON object",
+        default="{}",
     )
-
-    @property
-    def metrics(self) -> Metrics:
-        """The metrics by key; empty for an object that has none."""
-        return dict(_parse_metrics(self.metrics_json))
 
 
 class CSM_RETOPO_PG_collection(bpy.types.PropertyGroup):
@@ -107,6 +104,15 @@ class CSM_RETOPO_PG_state(bpy.types.PropertyGroup):
     message_is_error: BoolProperty(
         name="Trouble", description="Whether something went wrong", options={"SKIP_SAVE"}
     )
+
+
+def read_metrics(obj: bpy.types.Object) -> Metrics:
+    """The metrics that an object carries, by key; empty for an object that has none.
+
+    A function: a property of Python's own in a PropertyGroup crashes Blender 4.2 at exit, where it
+    is a Python module.
+    """
+    return _parse_metrics(obj.csm_retopo.metrics)
 
 
 @functools.lru_cache(maxsize=4096)

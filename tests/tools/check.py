@@ -51,11 +51,11 @@ def lint() -> str:
 def types() -> str:
     """Check the types of the extension as the package `csm_retopo`."""
     python = environments.interpreter("types")
-    (installed,) = python.parent.parent.glob("lib/python*/site-packages/bpy-stubs")
+    (installed,) = python.parent.parent.glob("lib/python*/site-packages")
     folder = BUILD / "types"
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        stubs.write(installed, folder / "bpy")
+        stubs.write(installed, folder)
     except stubs.StubsChanged as error:
         raise CheckFailed(f"tests/tools/stubs.py: {error}") from None
     _link_package(folder / "csm_retopo")
@@ -218,6 +218,8 @@ def _run(command: list[str | Path], timeout_s: float, folder: Path = ROOT) -> No
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+    if code < 0:
+        raise CheckFailed(f"ended by {signal.Signals(-code).name}")
     if code:
         raise CheckFailed(f"exit code {code}")
 

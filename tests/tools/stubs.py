@@ -13,9 +13,12 @@ from pathlib import Path
 
 # By file: what to find, and what to put in its place. All of it has to be found.
 CORRECTIONS = {
-    "types/__init__.pyi": [
+    "bpy/types/__init__.pyi": [
         # What the extension registers.
-        (r"(class (?:Object|Collection|WindowManager)\(.*\):\n)", r"\1    csm_retopo: typing.Any\n"),
+        (
+            r"(class (?:Object|Collection|WindowManager)\(.*\):\n)",
+            r"\1    csm_retopo: typing.Any\n",
+        ),
         # Never None where an add-on's code runs.
         (r"(def preferences\(self\) -> Preferences) \| None", r"\1"),
         (r"(def scene\(self\) -> Scene) \| None: \.\.\.", r"\1: ..."),
@@ -28,30 +31,41 @@ CORRECTIONS = {
             r"\1 -> tuple[UILayout, UILayout | None]:",
         ),
         (
-            r"(def load\(\n +self,\n +filepath: bytes \| str \| None,\n(?: {8}.*\n)+?    \)) -> None:",
+            r"(def load\(\n +self,\n +filepath: bytes \|(?:.*\n)+?    \)) -> None:",
             r"\1 -> contextlib.AbstractContextManager[tuple[typing.Any, typing.Any]]:",
         ),
         (r"(def get\(self, key: str \| None, default=None\)) -> None:", r"\1 -> typing.Any:"),
         # Every kind of attribute has it.
         (r"(class Attribute\(.*\):\n)", r"\1    data: typing.Any\n"),
+        (
+            r"(subset: .*) \| None,\n( +key_types: .*) \| None,\n( +value_types: .*) \| None,",
+            r"\1 = ...,\n\2 = ...,\n\3 = ...,",
+        ),
+        # What it is, the object's type says, which mypy doesn't see.
+        (r"( data): \(\n +Armature\n(?: +\| \w+\n)+ +\)", r"\1: typing.Any"),
+        (r"(ObjectTypeCurveItems \| None\n +\)) -> Curve:", r"\1 -> typing.Any:"),
         # A set of one of these is a set of strings to mypy, unless each is annotated.
         (r"set\[bpy\.stub_internal\.rna_enums\.OperatorReturnItems\]", "set[str]"),
         (r"\nimport typing\n", "\nimport contextlib\nimport typing\n"),
     ],
-    "utils/__init__.pyi": [
+    "mathutils/__init__.pyi": [
+        (
+            r"(class (?:Color|Euler|Quaternion|Vector):\n)",
+            r"\1    def __iter__(self) -> typing.Iterator[float]: ...\n",
+        ),
+    ],
+    "bpy/utils/__init__.pyi": [
         (
             r"(def register_classes_factory\(classes\)) -> None:",
-            r"\1 -> tuple["
-            r"collections.abc.Callable[[], None], collections.abc.Callable[[], None]]:",
+            r"\1 -> tuple[typing.Callable[[], None], typing.Callable[[], None]]:",
         ),
         (r"(def register_cli_command\(.*\)) -> None:", r"\1 -> typing.Any:"),
     ],
-    "props/__init__.pyi": [(r"(\n\)) -> None:", r"\1 -> typing.Any:")],
-    "app/handlers/__init__.pyi": [
+    "bpy/props/__init__.pyi": [(r"(\n\)) -> None:", r"\1 -> typing.Any:")],
+    "bpy/app/handlers/__init__.pyi": [
         (
             r"\npersistent: typing\.Any\n",
-            "\n_Handler = typing.TypeVar('_Handler')\n"
-            "def persistent(function: _Handler) -> _Handler: ...\n",
+            r"\ndef persistent[Handler](function: Handler) -> Handler: ...\n",
         ),
     ],
 }
@@ -62,12 +76,13 @@ class StubsChanged(Exception):
 
 
 def write(installed: Path, target: Path) -> None:
-    """Copy the package `bpy-stubs` from `installed` to `target`, corrected.
+    """Write the packages to correct, found as `NAME-stubs` in `installed`, to `target`, corrected.
 
     Raises:
         StubsChanged: something to correct was not found.
     """
-    shutil.copytree(installed, target)
+    for package in {name.partition("/")[0] for name in CORRECTIONS}:
+        shutil.copytree(installed / f"{package}-stubs", target / package)
     for name, corrections in CORRECTIONS.items():
         text = (target / name).read_text(encoding="utf-8")
         for pattern, replacement in corrections:
