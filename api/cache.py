@@ -105,11 +105,18 @@ class Cache:
             return None
         return CachedFile(path, record["sha256"], record["notes"])
 
+    def distrust(self, path: Path) -> None:
+        """Remove the file's record: `find` returns it no more. The file stays, since another
+        Blender may have written it this moment.
+        """
+        with contextlib.suppress(OSError):
+            _record_path(path).unlink()
+
     def forget(self, path: Path) -> None:
         """Remove the file and its record."""
-        for each in (_record_path(path), path):
-            with contextlib.suppress(OSError):
-                each.unlink()
+        self.distrust(path)
+        with contextlib.suppress(OSError):
+            path.unlink()
 
     def save_session(self, session: Session) -> None:
         """Write the session as a `session.json` that names the files by their cache names, so
@@ -171,7 +178,7 @@ class Cache:
                 and path.stat().st_size == record["size"]
                 and all(known.get(key, None) == value for key, value in notes.items())
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
         return record if matches else None
 

@@ -11,7 +11,7 @@ import urllib3
 from .errors import BadKey, NoAccess, NoSuchSession, NotJSON, ServerFailure, Unreachable
 from .session import Session, parse_session
 from .settings import Service
-from .transport import Passing, Transport, raise_for_trouble
+from .transport import Passing, Transport, content_length, raise_for_trouble
 
 SESSION_LIMIT_BYTES = 64 * 2**20
 """Sessions of a few MB are normal (they can hold image embeddings)."""
@@ -37,8 +37,9 @@ def _fetch_once(transport: Transport, service: Service, session_id: str) -> Sess
             raise NoAccess
         if status in (404, 410):
             raise NoSuchSession(session_id)
+        if 300 <= status < 400:  # followed, it would take the key to wherever it leads
+            raise NotJSON("it leads to another address")
         if status != 200:
-            # A redirect as well: followed, it would take the key to wherever it leads.
             raise ServerFailure(service.host, status)
         body = _read(transport, response)
     session = parse_session(body, service.links)
@@ -59,12 +60,11 @@ def _read(transport: Transport, response: requests.Response) -> bytes:
             size += len(chunk)
             if size > SESSION_LIMIT_BYTES:
                 raise NotJSON("it is too large")
-    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError):
+    except (OSError, urllib3.exceptions.HTTPError):
         transport.cancellation.check()
         raise Passing(Unreachable(host, "the connection broke")) from None
-    length = response.headers.get("Content-Length", "")
+    transport.cancellation.check()
     encoded = "Content-Encoding" in response.headers
-    if length.isdigit() and not encoded and size != int(length):
-        transport.cancellation.check()
+    if not encoded and size != (content_length(response) or size):
         raise Passing(Unreachable(host, "the connection broke"))
     return b"".join(chunks)

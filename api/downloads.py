@@ -8,14 +8,13 @@ import hashlib
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
 
 from .cache import Cache
-from .errors import DownloadFailed, LinkExpired, MissingFile, Unreachable
-from .transport import Passing, Transport, raise_for_trouble
+from .errors import DownloadFailed, LinkExpired, MissingFile
+from .transport import Passing, Transport, content_length, raise_for_trouble
 
 CHUNK_BYTES = 2**16
 FILE_LIMIT_BYTES = 4 * 2**30
@@ -39,7 +38,8 @@ def download(
     `self_checking` tells that the file's format shows by itself whether it is whole. Another file
     is refused when the server tells neither its length nor its end: it could be a part.
 
-    Raises Cancelled, CacheError, Unreachable, LinkExpired, MissingFile, DownloadFailed.
+    Raises Cancelled, CacheError, Unreachable, RateLimited, ServerFailure, LinkExpired, MissingFile
+    and DownloadFailed.
     """
     return transport.retrying(
         lambda: _download_once(transport, cache, url, path, self_checking, on_bytes)
@@ -59,8 +59,8 @@ def _download_once(
             raise DownloadFailed(f"the storage host answered with status {response.status_code}")
         encoding = response.headers.get("Content-Encoding", "identity").lower()
         if encoding not in ("identity", "", "gzip"):
-            raise DownloadFailed(f"it was sent in an encoding that nobody asked for ({encoding})")
-        length = _length(response)
+            raise DownloadFailed("it was sent in an encoding that nobody asked for")
+        length = content_length(response)
         ends_by_itself = response.headers.get("Transfer-Encoding", "").lower() == "chunked"
         if length is None and not ends_by_itself and encoding != "gzip" and not self_checking:
             raise DownloadFailed("the storage host does not tell its length, so it may be a part")
@@ -85,10 +85,10 @@ def _download_once(
                     file.write(piece)
                 on_bytes(received, length)
             if (length is not None and received != length) or (unpack and not unpack.finished):
-                raise _broken(response)
+                raise _broken()
             expected_md5 = response.headers.get("Content-MD5")
             if expected_md5 and expected_md5 != base64.b64encode(received_md5.digest()).decode():
-                raise _broken(response)
+                raise Passing(DownloadFailed("it was damaged on its way: try again later"))
         return digest.hexdigest()
 
 
@@ -99,19 +99,17 @@ def _chunks(transport: Transport, response: requests.Response) -> Iterator[bytes
             transport.cancellation.check()
             yield chunk
         transport.cancellation.check()
-    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError):
+    except (OSError, urllib3.exceptions.HTTPError):
         transport.cancellation.check()
-        raise _broken(response) from None
+        raise _broken() from None
 
 
-def _broken(response: requests.Response) -> Passing:
-    host = urlsplit(response.url).hostname or ""
-    return Passing(Unreachable(host, "the connection broke before the whole file was there"))
-
-
-def _length(response: requests.Response) -> int | None:
-    text = response.headers.get("Content-Length", "")
-    return int(text) if text.isascii() and text.isdigit() else None
+def _broken() -> Passing:
+    return Passing(
+        DownloadFailed(
+            "the connection broke before the whole file was there: check the network and try again"
+        )
+    )
 
 
 class _Unzip:
@@ -122,9 +120,11 @@ class _Unzip:
 
     @property
     def finished(self) -> bool:
-        return self._inflate.eof
+        return self._inflate.eof and not self._inflate.unused_data
 
     def feed(self, data: bytes) -> Iterator[bytes]:
+        if self._inflate.eof:
+            raise DownloadFailed("it was sent as gzip, but is not")
         while not self._inflate.eof:
             try:
                 piece = self._inflate.decompress(data, CHUNK_BYTES)

@@ -28,9 +28,11 @@ from .cancellation import Cancellation
 from .errors import (
     Cancelled,
     CsmError,
+    DamagedFile,
     FolderError,
     LinkExpired,
     MissingFile,
+    NotJSON,
     RateLimited,
     ServerFailure,
     StillRunning,
@@ -47,6 +49,9 @@ log = logging.getLogger(__name__)
 PARALLEL_DOWNLOADS = 12
 POLL_INTERVAL_S = 30.0
 """The vendor's own advice."""
+
+NO_SESSION = (Unreachable, ServerFailure, RateLimited, NotJSON)
+"""The service is not at its best, or something else answered in its place."""
 
 _PROGRESS_INTERVAL_S = 0.05
 
@@ -228,10 +233,8 @@ class Job(ABC):
     def _emit(self, message: Message) -> None:
         self._messages.put(message)
 
-    def _bring_folder(self, folder: Path) -> None:
+    def _bring_folder(self, folder: Path, session: Session) -> None:
         """Bring in the session that the folder holds."""
-        session = read_folder_session(folder)
-        session.require_result()
         self._emit(SessionRead(session))
         wanted = wanted_files(session, with_source=self.with_source)
         for done, file in enumerate(wanted):
@@ -239,7 +242,12 @@ class Job(ABC):
             self._emit(Progress(0, 0, done, len(wanted)))
             try:
                 path = _locate(folder, file)
-                self._emit(_ready(file, path, hash_file(path)))
+                if folder.parent != self.cache.root:
+                    self._emit(_ready(file, path, hash_file(path)))
+                elif cached := self.cache.find(path, {}):
+                    self._emit(_ready(file, path, cached.sha256))
+                else:
+                    raise DamagedFile("what was fetched before is damaged")
             except CsmError as error:
                 self._emit(FileFailed(file.kind, file.index, str(error)))
             except OSError as error:
@@ -251,12 +259,20 @@ def _locate(folder: Path, file: WantedFile) -> Path:
     """The file beside `session.json`: only the last part of a URL or path counts."""
     if file.remote.url is None:
         raise MissingFile(file.remote.problem or "the session names no file for it")
-    path = unquote(urlsplit(file.remote.url).path)
-    name = path.replace("\\", "/").rpartition("/")[2]
-    found = folder / name
-    if not name or not found.is_file():
-        raise MissingFile(f"{clean_name(name) or 'its file'} is not in the folder")
-    return found
+    link = file.remote.url
+    path = link.partition("?")[0].partition("#")[0]
+    # Some programs save a file under its name as it is spelt in the URL.
+    names = [_last_part(each) for each in (unquote(path), path, link)]
+    for name in names:
+        found = folder / name
+        # On Windows, `C:mesh.obj` is a file of another folder.
+        if name and found.parent == folder and found.is_file():
+            return found
+    raise MissingFile(f"{clean_name(names[0]) or 'its file'} is not in the folder")
+
+
+def _last_part(path: str) -> str:
+    return path.replace("\\", "/").rpartition("/")[2]
 
 
 def _ready(file: WantedFile, path: Path, sha256: str) -> FileReady:
@@ -284,7 +300,9 @@ class FolderJob(Job):
     def _run(self) -> None:
         if self.notice:
             self._emit(Notice(self.notice))
-        self._bring_folder(self.folder)
+        session = read_folder_session(self.folder)
+        session.require_result()
+        self._bring_folder(self.folder, session)
 
 
 def read_folder_session(folder: Path) -> Session:
@@ -294,11 +312,11 @@ def read_folder_session(folder: Path) -> Session:
     """
     path = folder / "session.json"
     try:
+        if not path.is_file():  # a pipe of that name would hold the reader for ever
+            raise FolderError(
+                f"{folder.name or folder} holds no session.json: choose the folder of one session"
+            )
         body = path.read_bytes()
-    except FileNotFoundError:
-        raise FolderError(
-            f"{folder.name or folder} holds no session.json: choose the folder of one session"
-        ) from None
     except OSError as error:
         raise FolderError(f"session.json can't be read ({error.strerror})") from None
     return parse_session(body, Links.LOCAL)
@@ -332,7 +350,9 @@ class DownloadJob(Job):
         self._files = 0
         self._files_done = 0
         self._last_progress_s = 0.0
-        self._fresh_links: dict[str, RemoteFile] | None = None
+        self._session: Session | None = None
+        self._fresh_lock = threading.Lock()
+        self._fresh: Session | CsmError | None = None
 
     def _run(self) -> None:
         # These bring in requests: on this thread, its import holds nobody up.
@@ -346,13 +366,18 @@ class DownloadJob(Job):
         try:
             try:
                 session = self._fetch_session(transport)
-            except (Unreachable, ServerFailure, RateLimited) as error:
-                folder = self.cache.root / self.session_id
-                if self.refetch or not (folder / "session.json").is_file():
+            except NO_SESSION as error:
+                if self.refetch:
                     raise
+                folder = self.cache.root / self.session_id
+                try:
+                    session = read_folder_session(folder)
+                except CsmError:
+                    raise error from None
                 self._emit(Notice(f"{error}. This is what was fetched before"))
-                self._bring_folder(folder)
+                self._bring_folder(folder, session)
                 return
+            self._session = session
             self._emit(SessionRead(session))
             self.cache.save_session(session)
             wanted = wanted_files(session, with_source=self.with_source)
@@ -379,19 +404,21 @@ class DownloadJob(Job):
         from .client import fetch_session
 
         start = time.monotonic()
+        known_to_run = False
         while True:
-            session = fetch_session(transport, self.service, self.session_id)
             try:
+                session = fetch_session(transport, self.service, self.session_id)
                 session.require_result()
-            except StillRunning:
+                return session
+            except (StillRunning, *NO_SESSION) as error:
+                known_to_run = known_to_run or isinstance(error, StillRunning)
                 elapsed_s = time.monotonic() - start
                 left_s = self.wait_s - elapsed_s
-                if left_s <= 0:
+                # A wait of many minutes outlives a short failure of the network.
+                if left_s <= 0 or not known_to_run:
                     raise
                 self._emit(Waiting(elapsed_s))
                 self.cancellation.sleep(min(self.poll_interval_s, left_s))
-            else:
-                return session
 
     def _download_files(self, transport: Transport) -> None:
         while not self.cancellation.is_set:
@@ -417,18 +444,23 @@ class DownloadJob(Job):
         if file.remote.url is None:
             raise MissingFile(file.remote.problem or "the session names no file for it")
         path = self.cache.folder(self.session_id) / file.cache_name
-        notes = {"origin": _origin(file.remote.url)}
-        if not self.refetch and (cached := self.cache.find(path, notes)):
+        url = file.remote.url
+        cached = self.cache.find(path, {"origin": _origin(url)})
+        if cached and not self.refetch:
             return _ready(file, cached.path, cached.sha256)
+        if not cached:  # then it is damaged, or another file: not to be opened should this fail
+            self.cache.distrust(path)
         try:
-            sha256 = self._download(transport, file, file.remote.url, path)
+            sha256 = self._download(transport, file, url, path)
         except LinkExpired:
-            fresh = self._fresh_link(transport, file)
-            if fresh.url is None:
-                raise
-            sha256 = self._download(transport, file, fresh.url, path)
-        ready = _ready(file, path, sha256)
-        self.cache.keep(path, sha256, notes)
+            url = self._fresh_url(transport, file)
+            sha256 = self._download(transport, file, url, path)
+        try:
+            ready = _ready(file, path, sha256)
+        except DamagedFile:
+            self.cache.forget(path)
+            raise
+        self.cache.keep(path, sha256, {"origin": _origin(url)})
         return ready
 
     def _download(self, transport: Transport, file: WantedFile, url: str, path: Path) -> str:
@@ -448,17 +480,30 @@ class DownloadJob(Job):
             on_bytes=on_bytes,
         )
 
-    def _fresh_link(self, transport: Transport, file: WantedFile) -> RemoteFile:
-        """The file's link in the session fetched again: once for all files of the job."""
+    def _fresh_url(self, transport: Transport, file: WantedFile) -> str:
+        """The file's link in the session fetched again: once for all files of the job.
+
+        Raises LinkExpired if there is none, and Cancelled.
+        """
         from .client import fetch_session
 
-        with self._lock:
-            if self._fresh_links is None:
-                session = fetch_session(transport, self.service, self.session_id)
-                self._fresh_links = {
-                    each.cache_name: each.remote for each in wanted_files(session, with_source=True)
-                }
-            return self._fresh_links.get(file.cache_name, RemoteFile(None))
+        with self._fresh_lock:
+            if self._fresh is None:
+                try:
+                    self._fresh = fetch_session(transport, self.service, self.session_id)
+                except Cancelled:
+                    raise
+                except CsmError as error:
+                    self._fresh = error
+            fresh = self._fresh
+        if isinstance(fresh, CsmError):
+            raise LinkExpired from fresh
+        if self._session is None or _asset_ids(fresh) != _asset_ids(self._session):
+            raise LinkExpired  # its files would come under the names of others
+        for each in wanted_files(fresh, with_source=True):
+            if each.cache_name == file.cache_name and each.remote.url:
+                return each.remote.url
+        raise LinkExpired
 
     def _report_progress(self, *, force: bool = False) -> None:
         with self._lock:
@@ -468,8 +513,12 @@ class DownloadJob(Job):
             self._last_progress_s = now
             received = sum(amount for amount, _ in self._amounts.values())
             total = sum(total for _, total in self._amounts.values())
-            progress = Progress(received, total, self._files_done, self._files)
-        self._emit(progress)
+            # Still locked: another thread's news must not overtake it.
+            self._emit(Progress(received, total, self._files_done, self._files))
+
+
+def _asset_ids(session: Session) -> list[str]:
+    return [variation.asset_id for variation in session.variations]
 
 
 def _origin(url: str) -> str:

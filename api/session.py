@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from .errors import (
     InvalidSessionID,
@@ -129,9 +129,9 @@ def find_session_id(text: str) -> str:
     text = text.strip()
     if _SESSION_ID.fullmatch(text) and len(text) <= _SESSION_ID_LIMIT:
         return text
-    if "://" in text or "/" in text:
+    if "/" in text:
         # Whole path segments or query values only: `SESSION_1_2.obj` is a file's name, no ID.
-        for part in re.split(r"[/?&=#\s]+", text):
+        for part in re.split(r"[^\w.~-]+", unquote(text)):
             if _SESSION_ID.fullmatch(part) and len(part) <= _SESSION_ID_LIMIT:
                 return part
     raise InvalidSessionID
@@ -161,8 +161,8 @@ def parse_session(body: bytes | str, links: Links = Links.SECURE) -> Session:
     quads = inputs.get("quads")
     return Session(
         session_id=session_id,
-        status=_text(document, "status").lower(),
-        created_at=_date(_text(document, "created_at")),
+        status=clean_name(_text(document, "status")).lower(),
+        created_at=_date(clean_name(_text(document, "created_at"))),
         model=clean_name(_text(inputs, "model")).lower() or None,
         quads=quads if isinstance(quads, bool) else None,
         source=_source(inputs, links),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from .errors import ConfigurationError
-from .session import Links, is_loopback
+from .session import Links, is_loopback, remote_file
 
 DEFAULT_API_URL = "https://api.csm.ai"
 
@@ -47,18 +47,12 @@ def find_api_url(environ: Mapping[str, str], preference: str = "") -> str:
         place = "the add-on's preferences"
     else:
         return DEFAULT_API_URL
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    secure = host and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)))
-    if not secure or "@" in parts.netloc or parts.query or parts.fragment or not url.isprintable():
+    if remote_file(url, Links.LOOPBACK).url is None or "?" in url or "#" in url:
         raise ConfigurationError(
             f"The service's address in {place} can't be used: it must look like {DEFAULT_API_URL} "
             "(http is for this machine only)"
         )
-    return url.rstrip("/")
+    return url.rstrip("/").removesuffix("/v3")
 
 
 def find_key(environ: Mapping[str, str], preference: str = "") -> str:

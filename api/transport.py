@@ -7,9 +7,11 @@ redirect, read `~/.netrc`, store cookies, wait without end, or go on after the u
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import socket
+import threading
 from collections.abc import Callable, Mapping
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, TypeVar
@@ -30,6 +32,7 @@ CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
 MAX_REDIRECTS = 5
 ATTEMPTS = 3
+FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 20.0
 
 _T = TypeVar("_T")
@@ -57,7 +60,7 @@ class Transport:
     ) -> None:
         self.cancellation = cancellation
         self.links = links
-        self._session = requests.Session()
+        self._session = _Session()
         # With it on, requests sends what ~/.netrc holds for a host, over our own headers.
         self._session.trust_env = False
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -90,23 +93,9 @@ class Transport:
                 stream=True,
                 allow_redirects=False,
             )
-        except requests.exceptions.SSLError:
+        except (OSError, urllib3.exceptions.HTTPError, ValueError) as error:
             self.cancellation.check()
-            raise Unreachable(host, "its certificate is not valid here") from None
-        except requests.exceptions.ProxyError:
-            self.cancellation.check()
-            raise Passing(Unreachable(host, "the proxy does not let it through")) from None
-        except requests.exceptions.ConnectTimeout:
-            self.cancellation.check()
-            raise Passing(Unreachable(host, "it does not answer")) from None
-        except requests.exceptions.Timeout:
-            self.cancellation.check()
-            raise Passing(Unreachable(host, "it took too long to answer")) from None
-        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError):
-            self.cancellation.check()
-            raise Passing(Unreachable(host, "no connection")) from None
-        except ValueError:  # a URL that requests, or the IDNA codec below it, does not take
-            raise Unreachable(host, "its address is not valid") from None
+            raise _explained(host, error) from None
 
     def get_file(self, url: str) -> requests.Response:
         """Like `get`, with redirects followed as long as each leads to a URL that a session may
@@ -117,7 +106,10 @@ class Transport:
             if response.status_code not in (301, 302, 303, 307, 308):
                 return response
             response.close()
-            target = urljoin(url, response.headers.get("Location", ""))
+            try:
+                target = urljoin(url, response.headers.get("Location", ""))
+            except ValueError:
+                target = ""
             allowed = remote_file(target, self.links)
             if allowed.url is None:
                 raise Unreachable(_host(url), "it redirects to a place that is not safe")
@@ -137,7 +129,7 @@ class Transport:
                 self.cancellation.check()
                 if attempt == ATTEMPTS - 1:
                     raise passing.error from None
-                pause_s = random.uniform(0.5, 1.0) * 2**attempt
+                pause_s = random.uniform(0.5, 1.0) * FIRST_PAUSE_S * 2**attempt
                 if passing.retry_after_s is not None:
                     pause_s = max(pause_s, passing.retry_after_s)
                 if pause_s > LONGEST_PAUSE_S:
@@ -158,6 +150,34 @@ def raise_for_trouble(response: requests.Response) -> None:
         raise ServerFailure(host, status)
 
 
+def content_length(response: requests.Response) -> int | None:
+    """How many bytes the body has on the wire, if that is told and counts."""
+    if "Transfer-Encoding" in response.headers:  # then it doesn't
+        return None
+    text = response.headers.get("Content-Length", "")
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _explained(host: str, error: Exception) -> Exception:
+    """What `Transport.get` raises in place of an error from below."""
+    match error:
+        case requests.exceptions.SSLError():
+            return Unreachable(host, "a secure connection (TLS) to it can't be made here")
+        case requests.exceptions.InvalidSchema() | requests.exceptions.InvalidProxyURL():
+            return Unreachable(host, "the proxy that is set can't be used")
+        case requests.exceptions.InvalidURL() | UnicodeError():
+            return Unreachable(host, "its address is not valid")
+        case requests.exceptions.ProxyError():
+            reason = "the proxy does not let it through"
+        case requests.exceptions.ConnectTimeout():
+            reason = "it does not answer"
+        case requests.exceptions.Timeout():
+            reason = "it took too long to answer"
+        case _:
+            reason = "no connection"
+    return Passing(Unreachable(host, reason))
+
+
 def _retry_after_s(response: requests.Response) -> float | None:
     """Seconds; a date, or anything else, counts as not said."""
     text = response.headers.get("Retry-After", "").strip()
@@ -166,6 +186,26 @@ def _retry_after_s(response: requests.Response) -> float | None:
 
 def _host(url: str | None) -> str:
     return urlsplit(url or "").hostname or ""
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None: even when it is not to follow a redirect, requests would read all of its body."""
+        return
+
+
+class _Hush(threading.local):
+    """A filter for what urllib3 logs of this thread's request: its URL, a credential."""
+
+    on = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not self.on
+
+
+_hush = _Hush()
+for _name in ("urllib3.connection", "urllib3.connectionpool"):
+    logging.getLogger(_name).addFilter(_hush)
 
 
 class _Adapter(HTTPAdapter):
@@ -238,7 +278,14 @@ def _pool_classes(cancellation: Cancellation) -> dict[str, type[HTTPConnectionPo
     class Pool(HTTPConnectionPool):
         ConnectionCls = Watched
 
-    class PoolTLS(HTTPSConnectionPool):
+        def _make_request(self, *args: Any, **kwargs: Any) -> Any:
+            _hush.on = True
+            try:
+                return super()._make_request(*args, **kwargs)
+            finally:
+                _hush.on = False
+
+    class PoolTLS(Pool, HTTPSConnectionPool):
         ConnectionCls = WatchedTLS
 
     return {"http": Pool, "https": PoolTLS}

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+
 from csm_retopo.api.cancellation import Cancellation
 from csm_retopo.api.errors import Cancelled, Unreachable
 from csm_retopo.api.session import Links
