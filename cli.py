@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,8 +57,9 @@ def main(argv: Sequence[str]) -> int:
         texts = _texts(arguments)
     except SystemExit as exit_:
         return EXIT_DONE if exit_.code in (0, None) else EXIT_USAGE
-    except OSError as error:
-        _tell(f"{arguments.from_file} can't be read: {error.strerror}")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        _tell(f"{arguments.from_file} can't be read: {reason}")
         return EXIT_USAGE
     if not texts:
         parser.print_usage(sys.stderr)
@@ -105,14 +108,20 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds < float("inf"):
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
         raise argparse.ArgumentTypeError("must be 0 or more seconds")
     return seconds
 
 
 def _texts(arguments: argparse.Namespace) -> list[str]:
-    """All that names a session, once each, in the order given. Raises OSError."""
+    """All that names a session, once each, in the order given.
+
+    Raises OSError and UnicodeDecodeError when the file of sources can't be read.
+    """
     texts = list(arguments.sources)
     if arguments.from_file is not None:
         lines = arguments.from_file.read_text(encoding="utf-8-sig").splitlines()
@@ -128,9 +137,8 @@ def _is_comment(line: str) -> bool:
 
 def _import_all(texts: list[str], arguments: argparse.Namespace) -> int:
     cache = sessions.open_cache()
-    cache.remove_leftovers()
-    converter = Converter(cache)
-    failed = 0
+    converter = Converter(cache, sessions.cache_limit_bytes())
+    total = failed = 0
     done: set[str] = set()
     try:
         for text in texts:
@@ -140,23 +148,25 @@ def _import_all(texts: list[str], arguments: argparse.Namespace) -> int:
                     continue
                 done.add(source.session_id)
                 complete = _import_one(source, cache, converter, arguments)
-            except (CsmError, OSError) as error:
+            except CsmError as error:
                 _tell(f"{_shown(text)}: {error}")
                 complete = False
+            except OSError as error:
+                _tell(f"{_shown(text)}: {arguments.output} can't be written ({error.strerror})")
+                complete = False
+            total += 1
             failed += not complete
     finally:
         converter.close()
         converter.join(5.0)
-    cache.prune(sessions.cache_limit_bytes())
-    total = len(texts)
     _tell(f"{total - failed} of {total} sessions imported whole")
     return EXIT_FAILED if failed else EXIT_DONE
 
 
 def _find_source(text: str) -> _Source:
     """What `text` names. Raises CsmError."""
-    folder = Path(text)
-    if "://" not in text and folder.is_dir():
+    if "://" not in text and os.path.isdir(text):
+        folder = Path(text)
         return _Source(read_folder_session(folder).session_id, folder)
     return _Source(find_session_id(text))
 

@@ -29,11 +29,8 @@ def _facing(context: bpy.types.Context) -> Facing:
     """The facing that the artist can read in the 3D view nearest at hand."""
     region_3d = getattr(context, "region_data", None)
     if region_3d is None:
-        views = [
-            area.spaces.active.region_3d
-            for area in (context.screen.areas if context.screen else ())
-            if area.type == "VIEW_3D"
-        ]
+        spaces = [area.spaces.active for area in (context.screen.areas if context.screen else ())]
+        views = [each.region_3d for each in spaces if isinstance(each, bpy.types.SpaceView3D)]
         region_3d = views[0] if views else None
     if region_3d is None:
         return Facing.FRONT
@@ -48,9 +45,10 @@ def _import(
 
     Raises CsmError.
     """
-    alongside = operator.options.is_invoke and not bpy.app.background
+    alongside = _is_alongside(operator)
     target = SceneTarget(context.scene.name, _facing(context), interactive=alongside)
-    running = Import(job, target, Converter(job.cache))
+    converter = Converter(job.cache, sessions.cache_limit_bytes())
+    running = Import(job, target, converter)
     if alongside:
         runner.start(key, running)
         return {"FINISHED"}
@@ -68,9 +66,15 @@ def _import(
     return {"FINISHED"}
 
 
+def _is_alongside(operator: bpy.types.Operator) -> bool:
+    """Whether an artist started it, and goes on working."""
+    return operator.options.is_invoke and not bpy.app.background
+
+
 def _fail(operator: bpy.types.Operator, error: CsmError) -> set[str]:
     runner.show_message(str(error), is_error=True)
-    operator.report({"ERROR"}, str(error))
+    # An error pops up over the very field that the artist has to correct; the panel says it too.
+    operator.report({"WARNING"} if _is_alongside(operator) else {"ERROR"}, str(error))
     return {"CANCELLED"}
 
 
@@ -124,7 +128,7 @@ class CSM_RETOPO_OT_import_folder(bpy.types.Operator):
             if not self.directory:
                 raise FolderError("Choose the folder of a session, the one that holds session.json")
             job = FolderJob(folder, sessions.open_cache())
-            return _import(self, context, folder.name, job)
+            return _import(self, context, folder.name or str(folder), job)
         except CsmError as error:
             return _fail(self, error)
 

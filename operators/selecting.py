@@ -16,9 +16,14 @@ class CSM_RETOPO_OT_select(bpy.types.Operator):
     bl_label = "Select and Frame"
     bl_options = {"REGISTER", "UNDO"}
 
-    object_name: StringProperty(name="Object", description="The name of the mesh to select")
+    # Not kept for the next call: a session's button would select the mesh of the last click.
+    object_name: StringProperty(
+        name="Object", description="The name of the mesh to select", options={"SKIP_SAVE"}
+    )
     session_id: StringProperty(
-        name="Session", description="The session to select all meshes of, if no object is named"
+        name="Session",
+        description="The session to select all meshes of, if no object is named",
+        options={"SKIP_SAVE"},
     )
 
     @classmethod
@@ -37,7 +42,7 @@ class CSM_RETOPO_OT_select(bpy.types.Operator):
             what = self.object_name or self.session_id
             self.report({"WARNING"}, f"{what} is hidden, or not in this view layer")
             return {"CANCELLED"}
-        for each in context.selected_objects:
+        for each in list(context.view_layer.objects.selected):
             each.select_set(False)
         for each in visible:
             each.select_set(True)

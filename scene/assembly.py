@@ -3,22 +3,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 from pathlib import Path
 
 import bpy
 
 from ..api.cache import TEMPORARY_SUFFIX
+from ..api.errors import CsmError
 from . import placing
 from .layout import Facing
 from .models import AssembleRequest
+
+log = logging.getLogger(__name__)
 
 
 def write_row(request: AssembleRequest) -> list[str]:
     """Write the row to `request.blend`, which appears whole or not at all. Returns warnings.
 
     It starts from an empty file, so what was open is gone: for a background Blender. Main thread.
-    Raises OSError and RuntimeError.
+    Raises CsmError.
     """
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     scene = bpy.context.scene
@@ -26,7 +31,17 @@ def write_row(request: AssembleRequest) -> list[str]:
     warnings = placing.place(scene, request.plan, Facing.FRONT)
     path = Path(request.blend)
     temporary = path.with_name(f"{path.name}{TEMPORARY_SUFFIX}")
-    # As a copy, so that the open file doesn't take the temporary name for its own.
-    bpy.ops.wm.save_as_mainfile(filepath=str(temporary), copy=True, check_existing=False)
-    os.replace(temporary, path)
+    try:
+        # What a killed run left would be kept as a backup.
+        temporary.unlink(missing_ok=True)
+        # As a copy, so that the open file doesn't take the temporary name for its own.
+        bpy.ops.wm.save_as_mainfile(filepath=str(temporary), copy=True, check_existing=False)
+        with temporary.open("r+b") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        log.warning("%s", error)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise CsmError("make room on the disk, or check the folder's permissions") from None
     return warnings

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -20,27 +21,13 @@ import bpy
 
 from ..api import mesh_files
 from ..api.cache import TEMPORARY_SUFFIX, Cache
-from ..api.errors import ConversionFailed
+from ..api.errors import CacheError, ConversionFailed
 from .models import ConvertedMesh, ConvertRequest, converted_mesh, to_json
+
+log = logging.getLogger(__name__)
 
 CONVERTER_VERSION = 1
 """Raise it when the same file would give another mesh or other metrics."""
-
-_DATA = (
-    "objects",
-    "collections",
-    "meshes",
-    "curves",
-    "materials",
-    "node_groups",
-    "images",
-    "textures",
-    "armatures",
-    "actions",
-    "cameras",
-    "lights",
-    "shape_keys",
-)
 
 
 def notes_for(file_sha256: str) -> dict[str, Any]:
@@ -124,12 +111,13 @@ def _joined_mesh() -> bpy.types.Mesh:
     scene = bpy.context.scene
     depsgraph = bpy.context.evaluated_depsgraph_get()
     meshes = []
-    for instance in [each for each in scene.objects if each.type == "MESH"]:
+    for obj in [each for each in scene.objects if each.type == "MESH"]:
+        evaluated = obj.evaluated_get(depsgraph)
         mesh = bpy.data.meshes.new_from_object(
-            instance.evaluated_get(depsgraph), preserve_all_data_layers=True, depsgraph=depsgraph
+            evaluated, preserve_all_data_layers=True, depsgraph=depsgraph
         )
-        mesh.transform(instance.matrix_world)
-        if instance.matrix_world.determinant() < 0:
+        mesh.transform(evaluated.matrix_world)
+        if evaluated.matrix_world.determinant() < 0:
             mesh.flip_normals()
         if mesh.polygons:
             meshes.append(mesh)
@@ -167,8 +155,10 @@ def _write_blend(cache: Cache, path: Path, mesh: bpy.types.Mesh, result: Convert
         try:
             bpy.data.libraries.write(name, {mesh}, compress=False)
         except RuntimeError as error:
-            raise ConversionFailed(
-                f"its mesh could not be written to the cache ({error})"
+            log.warning("%s", error)
+            raise CacheError(
+                "its mesh could not be written to the cache: make room on the disk, or check the "
+                "folder's permissions"
             ) from None
         with open(name, "r+b") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -186,7 +176,7 @@ def _write_blend(cache: Cache, path: Path, mesh: bpy.types.Mesh, result: Convert
 @contextlib.contextmanager
 def _scratch_scene() -> Iterator[None]:
     """A scene of its own to import into. All data made inside is removed at the end."""
-    before = {kind: set(getattr(bpy.data, kind)) for kind in _DATA}
+    before = set(bpy.data.user_map())
     scene = bpy.data.scenes.new("csm_retopo conversion")
     try:
         with bpy.context.temp_override(
@@ -194,11 +184,9 @@ def _scratch_scene() -> Iterator[None]:
         ):
             yield
     finally:
-        bpy.data.scenes.remove(scene)
-        made = [
-            each for kind in _DATA for each in getattr(bpy.data, kind) if each not in before[kind]
-        ]
-        bpy.data.batch_remove([each for each in made if not isinstance(each, bpy.types.Key)])
+        made = set(bpy.data.user_map()) - before
+        # Shape keys go with their mesh.
+        bpy.data.batch_remove([each for each in made if each.id_type != "KEY"])
 
 
 @contextlib.contextmanager

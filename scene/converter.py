@@ -23,7 +23,8 @@ from typing import Any
 
 import bpy
 
-from ..api.cache import TEMPORARY_SUFFIX, Cache
+from ..api.cache import DEFAULT_LIMIT_BYTES, TEMPORARY_SUFFIX, Cache
+from ..api.errors import CsmError, FileError
 from ..api.jobs import log_failure
 from . import conversion, models
 from .models import AssembleRequest, ConvertedMesh, ConvertRequest
@@ -60,7 +61,7 @@ class Assembled:
 
 @dataclass(frozen=True)
 class NoProcess:
-    """No process can be started: whoever gets this runs the request on the main thread."""
+    """No process can be started: a mesh can be converted on the main thread, with `run_here`."""
 
     request: ConvertRequest | AssembleRequest
 
@@ -77,10 +78,14 @@ _Request = ConvertRequest | AssembleRequest | _WarmUp | None
 
 
 class Converter:
-    """Requests in, answers out. Make it on the main thread; its methods never block."""
+    """Requests in, answers out. Make it on the main thread; its methods never block.
 
-    def __init__(self, cache: Cache) -> None:
-        self.cache = cache
+    At its end, it makes the cache fit `cache_limit_bytes`.
+    """
+
+    def __init__(self, cache: Cache, cache_limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
+        self._cache = cache
+        self._cache_limit_bytes = cache_limit_bytes
         self._command = _command()
         self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
@@ -127,29 +132,32 @@ class Converter:
         self._requests.put(request)
 
     def _run(self) -> None:
-        try:
-            while (request := self._requests.get()) is not None and not self._closed.is_set():
+        while (request := self._requests.get()) is not None and not self._closed.is_set():
+            try:
                 if isinstance(request, _WarmUp):
                     self._start_process()
                 else:
                     self._answers.put(self._serve(request))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the user gets an answer
-            log_failure(error)
-        finally:
-            if self._process is not None:
-                self._process.end()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the user gets an answer
+                failure = _unforeseen(error)
+                if not isinstance(request, _WarmUp):
+                    self._answers.put(_answer_to(request, failure))
+        if self._process is not None:
+            self._process.end()
+        self._cache.remove_leftovers()
+        self._cache.prune(self._cache_limit_bytes)
 
     def _serve(self, request: ConvertRequest | AssembleRequest) -> Answer:
         if isinstance(request, ConvertRequest):
             notes = {**self._notes, "file_sha256": request.file_sha256}
-            if found := conversion.find_converted(self.cache, request, notes):
+            if found := conversion.find_converted(self._cache, request, notes):
                 return Converted(request, found)
         self._start_process()
         if self._process is None:
             return NoProcess(request)
         limit_s = TIMEOUT_S + TIMEOUT_S_PER_MB * _size_mb(request)
         kind = "convert" if isinstance(request, ConvertRequest) else "assemble"
-        fields = {"cache": str(self.cache.root), kind: models.to_json(request)}
+        fields = {"cache": str(self._cache.root), kind: models.to_json(request)}
         answer = self._process.ask(fields, limit_s)
         if answer is None:
             self._process.end()
@@ -187,17 +195,21 @@ class _Process:
     def __init__(self, command: list[str]) -> None:
         # Its temporary files are in a folder that can be removed when it was killed.
         self._folder = tempfile.TemporaryDirectory(prefix="csm-retopo-", ignore_cleanup_errors=True)
-        flags = subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0
-        self._popen = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            env=_environment(self._folder.name),
-            creationflags=flags,
-        )
+        try:
+            self._popen = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                errors="replace",
+                env=_environment(self._folder.name),
+                # Only Windows has it: no console window for it.
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            )
+        except OSError:
+            self._folder.cleanup()
+            raise
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         threading.Thread(target=self._read, name="csm-retopo-reader", daemon=True).start()
 
@@ -257,23 +269,19 @@ class _Process:
         self._lines.put(None)
 
 
-def run_here(cache: Cache, request: ConvertRequest | AssembleRequest) -> Converted | Assembled:
+def run_here(cache: Cache, request: ConvertRequest) -> Converted:
     """What the process would have done, on the main thread, for want of a process."""
-    from ..api.errors import CsmError
-    from . import assembly
-
     try:
-        if isinstance(request, ConvertRequest):
-            return Converted(request, conversion.convert(cache, request))
-        return Assembled(request, tuple(assembly.write_row(request)))
+        return Converted(request, conversion.convert(cache, request))
     except CsmError as error:
-        fields = {"error": str(error), "damaged": True}
+        return Converted(request, None, str(error), isinstance(error, FileError))
     except Exception as error:  # noqa: BLE001 - whatever it is, the user gets an answer
-        log_failure(error)
-        fields = {"error": f"something unforeseen happened ({type(error).__name__})"}
-    answer = _answer_to(request, fields)
-    assert not isinstance(answer, NoProcess)
-    return answer
+        return Converted(request, None, _unforeseen(error)["error"])
+
+
+def _unforeseen(error: Exception) -> dict[str, Any]:
+    log_failure(error)
+    return {"error": f"something unforeseen happened ({type(error).__name__})"}
 
 
 def _answer_to(request: ConvertRequest | AssembleRequest, fields: dict[str, Any]) -> Answer:
@@ -296,7 +304,8 @@ def _command() -> list[str] | None:
             *("--python-exit-code", "1", "--python", script),
         ]
     if sys.executable and Path(sys.executable).stem.lower().startswith("python"):
-        return [sys.executable, script]
+        # -P: the script's folder is no place to find modules in.
+        return [sys.executable, "-P", script]
     return None
 
 
@@ -307,8 +316,8 @@ def _environment(temporary: str) -> dict[str, str]:
 
 
 def _remove_unfinished(blend: Path) -> None:
-    """Remove what a killed process had begun to write."""
-    for path in blend.parent.glob(f"{blend.name}*{TEMPORARY_SUFFIX}"):
+    """Remove what a killed process had begun to write, under our name or Blender's (`...@`)."""
+    for path in blend.parent.glob(f"{blend.name}*{TEMPORARY_SUFFIX}*"):
         with contextlib.suppress(OSError):
             path.unlink()
 

@@ -20,8 +20,6 @@ _SLOT_GAP = 0.3
 _ROW_GAP = 0.6
 _LABEL_LINE = 0.075
 _LABEL_GAP = 0.06
-_LETTER_WIDTH = 0.55
-"""Mean width of a letter of Blender's own font, as a share of the text's size."""
 
 
 class Facing(enum.Enum):
@@ -129,10 +127,19 @@ def _slot(
         front = far if facing is Facing.BACK else near
         anchor = ((left + end) / 2, front, lower[2] - _LABEL_GAP * size)
     # A long name is written smaller rather than let into the next slot.
-    longest = max(len(line) for line in label_text(planned).splitlines())
+    longest = max(sum(map(_letter_width, line)) for line in label_text(planned).splitlines())
     room = end - left + 0.5 * _SLOT_GAP * size
-    label = LabelPlace(anchor, min(_LABEL_LINE * size, room / (longest * _LETTER_WIDTH)))
+    label = LabelPlace(anchor, min(_LABEL_LINE * size, room / longest))
     return Slot((offset_x, offset_y, 0.0), preview, label), end
+
+
+def _letter_width(letter: str) -> float:
+    """At most how wide a letter of Blender's own font is, as a share of the text's size."""
+    if letter > "\u00ff":
+        return 1.3 if letter > "\uffff" else 1.0
+    if letter in "W@":
+        return 1.05
+    return 0.83 if letter.isupper() or letter in "mw%" else 0.6
 
 
 def label_text(planned: PlannedMesh) -> str:

@@ -28,6 +28,7 @@ from ..api.jobs import (
     SessionRead,
     Stopped,
     Waiting,
+    log_failure,
     wanted_files,
 )
 from ..api.session import Session, Variation
@@ -125,7 +126,7 @@ class Target(Protocol):
     def put(self, plan: RowPlan, outcome: Outcome) -> Iterator[bool | None]:
         """Put it there, a bounded piece of work per step; None says that it only waits.
 
-        Raises CsmError, and OSError for a .blend of the cache that is gone.
+        Raises CsmError.
         """
 
     def discard(self, session_id: str) -> None:
@@ -176,10 +177,12 @@ class Import:
             self._end(Cancelled())
 
     def close(self, timeout_s: float) -> None:
-        """Cancel, and wait for threads and process to end."""
+        """Cancel, and wait for threads and process to end, unless the converter is kept."""
+        end = time.monotonic() + timeout_s
         self.cancel()
         self._job.join(timeout_s)
-        self._converter.join(timeout_s)
+        if not self._keep_converter:
+            self._converter.join(max(end - time.monotonic(), 0.0))
 
     def step(self, wait_s: float = 0.0) -> None:
         """Move on: take up what threads and process have to tell, and put meshes in place.
@@ -187,10 +190,16 @@ class Import:
         `wait_s` is how long it may wait for news when there is nothing else to do.
         """
         end = time.monotonic() + STEP_BUDGET_S
-        while not self.is_over:
-            worked = self._step_once(wait_s)
-            if not worked or time.monotonic() >= end:
-                return
+        try:
+            while not self.is_over:
+                worked = self._step_once(wait_s)
+                if not worked or time.monotonic() >= end:
+                    return
+        except Exception as error:  # noqa: BLE001 - whatever it is, the user gets an answer
+            log_failure(error)
+            self._end(
+                CsmError(f"Something unforeseen happened ({type(error).__name__}): see the log")
+            )
 
     def run(self) -> Outcome:
         """Move on until it is over. Ctrl+C cancels it and goes on to the caller."""
@@ -242,6 +251,9 @@ class Import:
             self._take_message(message)
             return True
         answer = self._converter.poll()
+        if answer is None and not self._fetching and not self._converting:
+            self._begin_putting()
+            return True
         if answer is None and wait_s:
             # News can come from either side: wait a little at the one that has more to do.
             if self._fetching:
@@ -253,9 +265,6 @@ class Import:
                 answer = self._converter.poll(wait_s)
         if answer is not None:
             self._take_answer(answer)
-            return True
-        if not self._fetching and not self._converting:
-            self._begin_putting()
             return True
         return False
 
@@ -325,19 +334,21 @@ class Import:
             outcome.error = reason
 
     def _take_answer(self, answer: Answer) -> None:
-        if isinstance(answer, NoProcess):
-            answer = run_here(self._cache, answer.request)
-        if not isinstance(answer, Converted) or answer.request.blend not in self._outcome_of:
+        request = answer.request
+        if not isinstance(request, ConvertRequest) or request.blend not in self._outcome_of:
             return  # of a session that was given up before this one
+        if isinstance(answer, NoProcess):
+            answer = run_here(self._cache, request)
+        assert isinstance(answer, Converted)
         self._converting -= 1
         self._converted += 1
-        outcome = self._outcome_of[answer.request.blend]
+        outcome = self._outcome_of[request.blend]
         if answer.mesh is None:
             outcome.status = Status.FAILED
             outcome.error = answer.reason
             self._tell(f"{outcome.name}: {answer.reason}")
             if answer.damaged:
-                self._forget_fetched(Path(answer.request.path))
+                self._forget_fetched(Path(request.path))
             return
         outcome.mesh = answer.mesh
         self._tell(f"{outcome.name}: {answer.mesh.metrics['faces']:,} faces")
@@ -376,9 +387,6 @@ class Import:
             self._end(None)
         except CsmError as error:
             self._end(error)
-        except OSError as error:
-            # The cache was cleared, or its disk taken away, since the mesh was converted.
-            self._end(CsmError(f"A converted mesh can't be read ({error}): import it again"))
         return True
 
     def _end(self, error: CsmError | None) -> None:

@@ -9,13 +9,22 @@ and brought up to date.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import bpy
 from mathutils import Vector
 
-from .layout import Facing, LabelPlace, PreviewPlace, Slot, label_text, lay_out, row_start
+from ..api.errors import CsmError
+from .layout import (
+    Facing,
+    LabelPlace,
+    PreviewPlace,
+    Slot,
+    label_text,
+    lay_out,
+    row_size,
+    row_start,
+)
 from .models import PlannedMesh, Role, RowPlan
 
 _PENDING = "csm_retopo_pending"
@@ -24,56 +33,70 @@ _PENDING = "csm_retopo_pending"
 _Key = tuple[str, int]
 """Role and index: what an object of a session is found by."""
 
+_USERS_FIRST = {"MESH": 0, "MATERIAL": 1}
 
-def append_steps(scene: bpy.types.Scene, plan: RowPlan) -> Iterator[None]:
-    """Append the meshes that the scene doesn't have yet, one per step.
+_TYPES = {
+    Role.SOURCE: "MESH",
+    Role.VARIATION: "MESH",
+    Role.PREVIEW: "EMPTY",
+    Role.LABEL: "FONT",
+}
 
-    They wait, used by nothing, for `place`. Main thread. Raises OSError for a .blend that is gone.
+
+def append(scene: bpy.types.Scene, plan: RowPlan, planned: PlannedMesh) -> None:
+    """Append a mesh of the plan, unless the scene has it already.
+
+    It waits, used by nothing, for `place`. Main thread. Raises CsmError for a .blend that is gone.
     """
     have = _session_objects(scene, plan.session_id)
-    for planned in plan.meshes:
-        if not _is_up_to_date(have.get((planned.role, planned.index)), planned):
-            _append(planned, plan.session_id)
-        yield
+    if not _is_up_to_date(have.get((planned.role, planned.index)), planned):
+        _append(planned, plan.session_id)
 
 
 def discard_pending(session_id: str) -> None:
-    """Remove what `append_steps` left waiting. Main thread."""
-    pending = [mesh for mesh in bpy.data.meshes if mesh.get(_PENDING, "").startswith(session_id)]
-    _remove_meshes(pending)
+    """Remove what `append` left waiting. Main thread."""
+    prefix = _pending_prefix(session_id)
+    _remove_meshes([each for each in bpy.data.meshes if each.get(_PENDING, "").startswith(prefix)])
 
 
 def place(scene: bpy.types.Scene, plan: RowPlan, facing: Facing) -> list[str]:
     """Put the row into the scene, or bring the one that is there up to date.
 
-    Returns warnings. Main thread; all at once, so that it can be one undo step. Raises OSError for
-    a .blend that is gone.
+    Returns warnings. Main thread; all at once, so that it can be one undo step. Raises CsmError
+    for a .blend that is gone.
     """
     collection = _session_collection(scene, plan)
     have = _session_objects(scene, plan.session_id)
-    placed = [obj for key, obj in have.items() if key[0] in (Role.SOURCE, Role.VARIATION)]
     slots = lay_out(plan, facing, 0.0)
-    shift = _row_shift(scene, plan, slots, have, bool(placed))
+    shift = _row_shift(scene, plan, slots, have)
 
-    warnings = []
+    pending = {key: mesh for mesh in bpy.data.meshes if (key := mesh.get(_PENDING))}
+
+    warnings: list[str] = []
     for planned, slot in zip(plan.meshes, slots, strict=True):
         obj = have.get((planned.role, planned.index))
         if obj is None:
-            obj = bpy.data.objects.new(planned.name, _take_mesh(planned, plan.session_id))
+            mesh = _take_mesh(pending, planned, plan.session_id)
+            obj = bpy.data.objects.new(planned.name, mesh)
             collection.objects.link(obj)
             obj.location = Vector(slot.location) + shift
+            _adopt(obj, have.get((Role.PREVIEW, planned.index)), slot.preview, slot)
+            _adopt(obj, have.get((Role.LABEL, planned.index)), slot.label, slot)
         elif not _is_up_to_date(obj, planned):
             if obj.mode != "OBJECT":
                 warnings.append(f"{planned.name} is being edited and was left as it is")
                 continue
             old = obj.data
-            obj.data = _take_mesh(planned, plan.session_id)
+            obj.data = _take_mesh(pending, planned, plan.session_id)
             if old.users == 0:
                 _remove_meshes([old])
         _mark(obj, plan, planned, planned.role)
-        obj.csm_retopo.metrics_json = json.dumps(planned.mesh.metrics)
+        obj.csm_retopo.metrics = json.dumps(planned.mesh.metrics)
         if planned.preview is not None and slot.preview is not None:
-            _place_preview(collection, obj, plan, planned, slot, slot.preview, facing, have)
+            try:
+                _place_preview(collection, obj, plan, planned, slot, slot.preview, facing, have)
+            except RuntimeError:
+                warnings.append(f"{planned.name} has no preview image: it can't be read")
         _place_label(collection, obj, plan, planned, slot, facing, have)
     discard_pending(plan.session_id)
     return warnings
@@ -89,16 +112,21 @@ def _row_shift(
     plan: RowPlan,
     slots: list[Slot],
     have: dict[_Key, bpy.types.Object],
-    exists: bool,
 ) -> Vector:
     """What to add to the slots: where the artist moved the row to, or behind the other rows."""
+    size = row_size(plan)
+    shifts: dict[tuple[float, ...], list[Vector]] = {}
     for planned, slot in zip(plan.meshes, slots, strict=True):
         obj = have.get((planned.role, planned.index))
         if obj is not None:
             # matrix_world lags behind until the next evaluation.
             here = obj.matrix_world.translation if obj.parent else obj.location
-            return here - Vector(slot.location)
-    return Vector((0.0, row_start(plan, None if exists else _occupied_back(scene)), 0.0))
+            shift = here - Vector(slot.location)
+            shifts.setdefault(tuple(round(each / size, 3) for each in shift), []).append(shift)
+    if shifts:
+        # A single mesh that the artist put elsewhere doesn't take the row with it.
+        return max(shifts.values(), key=len)[0]
+    return Vector((0.0, row_start(plan, _occupied_back(scene)), 0.0))
 
 
 def _occupied_back(scene: bpy.types.Scene) -> float | None:
@@ -113,14 +141,15 @@ def _occupied_back(scene: bpy.types.Scene) -> float | None:
 
 def _session_objects(scene: bpy.types.Scene, session_id: str) -> dict[_Key, bpy.types.Object]:
     """The session's objects in the scene. A copy that the artist made is not among them: the
-    first of the same role and index, by name, is the one.
+    first of the same role and index, by name, is the one. Nor is what became of an object that
+    the artist has converted to another type.
     """
     found: dict[_Key, bpy.types.Object] = {}
-    for obj in scene.objects:
+    ours = [obj for obj in scene.objects if obj.csm_retopo.session_id == session_id]
+    for obj in sorted(ours, key=lambda obj: obj.name):
         carried = obj.csm_retopo
-        if carried.session_id != session_id or carried.role == "NONE":
-            continue
-        found.setdefault((carried.role, carried.index), obj)
+        if obj.type == _TYPES.get(carried.role):
+            found.setdefault((carried.role, carried.index), obj)
     return found
 
 
@@ -144,47 +173,63 @@ def _is_up_to_date(obj: bpy.types.Object | None, planned: PlannedMesh) -> bool:
     return obj is not None and obj.csm_retopo.file_sha256 == planned.mesh.file_sha256
 
 
+def _pending_prefix(session_id: str) -> str:
+    return f"{session_id}/"
+
+
 def _pending_key(planned: PlannedMesh, session_id: str) -> str:
-    return f"{session_id}/{planned.index}/{planned.mesh.file_sha256}"
+    return f"{_pending_prefix(session_id)}{planned.index}/{planned.mesh.file_sha256}"
 
 
 def _append(planned: PlannedMesh, session_id: str) -> bpy.types.Mesh:
-    with bpy.data.libraries.load(planned.mesh.blend, link=False) as (available, wanted):
-        wanted.meshes = available.meshes[:1]
-    mesh = wanted.meshes[0] if wanted.meshes else None
+    # Linked, then made local: what Blender appends remembers in every saved .blend which file it
+    # came from, and a path into the cache tells the user's name.
+    try:
+        with bpy.data.libraries.load(planned.mesh.blend, link=True) as (available, wanted):
+            wanted.meshes = available.meshes[:1]
+    except OSError:
+        wanted = None
+    mesh = wanted.meshes[0] if wanted and wanted.meshes else None
     if mesh is None:
-        raise OSError(f"no mesh in {Path(planned.mesh.blend).name}")
+        # The cache was cleared, or its disk taken away, since the mesh was converted.
+        raise CsmError(f"The converted mesh of {planned.name} is gone: import the session again")
+    library = mesh.library
+    # What is still used by something linked would be made local as a copy: users come first.
+    linked = library.users_id if mesh.materials else (mesh,)
+    for each in sorted(linked, key=lambda each: _USERS_FIRST.get(each.id_type, 2)):
+        each.make_local()
+    bpy.data.libraries.remove(library)
     mesh.name = planned.name
     mesh[_PENDING] = _pending_key(planned, session_id)
     return mesh
 
 
-def _take_mesh(planned: PlannedMesh, session_id: str) -> bpy.types.Mesh:
-    """The mesh that `append_steps` appended; appended now if an undo took it away since."""
-    key = _pending_key(planned, session_id)
-    for mesh in bpy.data.meshes:
-        if mesh.get(_PENDING) == key:
-            break
-    else:
-        mesh = _append(planned, session_id)
+def _take_mesh(
+    pending: dict[str, bpy.types.Mesh], planned: PlannedMesh, session_id: str
+) -> bpy.types.Mesh:
+    """The mesh that `append` appended; appended now if an undo took it away since."""
+    mesh = pending.pop(_pending_key(planned, session_id), None) or _append(planned, session_id)
     del mesh[_PENDING]
     return mesh
 
 
 def _remove_meshes(meshes: list[bpy.types.Mesh]) -> None:
-    """Remove them, with the materials and images that came with them and that nobody else uses."""
+    """Remove them, with the materials, images and node groups that came with them and that nobody
+    else uses.
+    """
     materials = {material for mesh in meshes for material in mesh.materials if material}
     bpy.data.batch_remove(meshes)
     unused = [material for material in materials if material.users == 0]
-    images = {
-        node.image
+    parts = {
+        part
         for material in unused
         if material.node_tree
         for node in material.node_tree.nodes
-        if node.bl_idname == "ShaderNodeTexImage" and node.image
+        for part in (getattr(node, "image", None), getattr(node, "node_tree", None))
+        if part
     }
     bpy.data.batch_remove(unused)
-    bpy.data.batch_remove([image for image in images if image.users == 0])
+    bpy.data.batch_remove([part for part in parts if part.users == 0])
 
 
 def _mark(obj: bpy.types.Object, plan: RowPlan, planned: PlannedMesh, role: Role) -> None:
@@ -197,10 +242,26 @@ def _mark(obj: bpy.types.Object, plan: RowPlan, planned: PlannedMesh, role: Role
         carried.file_sha256 = planned.mesh.file_sha256
 
 
-def _attach(child: bpy.types.Object, parent: bpy.types.Object, slot: Slot) -> None:
+def _attach(
+    child: bpy.types.Object,
+    parent: bpy.types.Object,
+    at: PreviewPlace | LabelPlace,
+    slot: Slot,
+) -> None:
     """Make it follow the mesh, from where the slot would have it."""
     child.parent = parent
-    child.location -= Vector(slot.location)
+    child.location = Vector(at.location) - Vector(slot.location)
+
+
+def _adopt(
+    parent: bpy.types.Object,
+    child: bpy.types.Object | None,
+    at: PreviewPlace | LabelPlace | None,
+    slot: Slot,
+) -> None:
+    """Attach what lost its place when the mesh that it followed was deleted."""
+    if child is not None and child.parent is None and at is not None:
+        _attach(child, parent, at, slot)
 
 
 def _place_preview(
@@ -218,20 +279,25 @@ def _place_preview(
     if obj is not None and obj.csm_retopo.file_sha256 == planned.preview.sha256:
         return
     image = bpy.data.images.load(planned.preview.path, check_existing=False)
-    image.pack()
     image.name = f"{planned.name} Preview"
+    try:
+        image.pack()
+    except RuntimeError:
+        bpy.data.images.remove(image)
+        raise
     # The bytes are in the .blend now; a path into the cache would only tell the user's name.
     image.filepath_raw = f"//{Path(planned.preview.path).name}"
+    for packed in image.packed_files:
+        packed.filepath = image.filepath_raw
     if obj is None:
         obj = bpy.data.objects.new(f"{planned.name} Preview", None)
         obj.empty_display_type = "IMAGE"
         obj.empty_image_offset = (-0.5, -0.5)
         obj.use_empty_image_alpha = False
         obj.empty_display_size = at.size
-        obj.location = at.location
         obj.rotation_euler = facing.rotation
         collection.objects.link(obj)
-        _attach(obj, mesh_object, slot)
+        _attach(obj, mesh_object, at, slot)
     old = obj.data
     obj.data = image
     if old is not None and old.users == 0:
@@ -253,7 +319,7 @@ def _place_label(
     if obj is None:
         obj = _new_label(f"{planned.name} Label", slot.label, facing)
         collection.objects.link(obj)
-        _attach(obj, mesh_object, slot)
+        _attach(obj, mesh_object, slot.label, slot)
     if obj.mode == "OBJECT":
         obj.data.body = label_text(planned)
     _mark(obj, plan, planned, Role.LABEL)
@@ -265,6 +331,5 @@ def _new_label(name: str, at: LabelPlace, facing: Facing) -> bpy.types.Object:
     curve.align_y = "TOP"
     curve.size = at.text_size
     obj = bpy.data.objects.new(name, curve)
-    obj.location = at.location
     obj.rotation_euler = facing.rotation
     return obj

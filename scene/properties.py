@@ -70,7 +70,7 @@ class CSM_RETOPO_PG_collection(bpy.types.PropertyGroup):
     )
 
 
-def _keep_only_id(state: bpy.types.PropertyGroup, _context: bpy.types.Context) -> None:
+def _keep_only_id(state: CSM_RETOPO_PG_state, _context: bpy.types.Context) -> None:
     """A pasted URL can hold credentials: keep the session ID in it, and nothing else."""
     try:
         session_id = find_session_id(state.session_id)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..api.cache import TEMPORARY_SUFFIX
-from .pipeline import MeshOutcome, Outcome
+from .pipeline import MeshOutcome, Outcome, Status
 
 REPORT_NAME = "report.json"
 
@@ -36,7 +36,11 @@ def report(session_id: str, outcome: Outcome) -> dict[str, Any]:
 def write_report(path: Path, fields: dict[str, Any]) -> None:
     """Write it; it appears whole or not at all. Raises OSError."""
     temporary = path.with_name(f"{path.name}{TEMPORARY_SUFFIX}")
-    temporary.write_text(json.dumps(fields, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(fields, file, indent=2, ensure_ascii=False, allow_nan=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(temporary, path)
 
 
@@ -46,5 +50,5 @@ def _mesh(outcome: MeshOutcome) -> dict[str, Any]:
         "name": outcome.name,
         "status": str(outcome.status),
         "error": outcome.error,
-        "metrics": outcome.metrics,
+        "metrics": outcome.metrics if outcome.status is Status.IMPORTED else None,
     }

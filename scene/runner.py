@@ -6,15 +6,12 @@ A timer, not a modal operator: Blender's autosave waits for as long as a modal o
 
 from __future__ import annotations
 
-import logging
+import time
 
 import bpy
 
 from ..api.errors import Cancelled, CsmError
-from ..api.jobs import log_failure
 from .pipeline import Import, Outcome
-
-log = logging.getLogger(__name__)
 
 INTERVAL_S = 0.03
 SHUTDOWN_S = 1.5
@@ -29,8 +26,8 @@ def start(key: str, running: Import) -> None:
     """
     if key in _running:
         raise CsmError(f"{key} is being imported already")
-    _running[key] = running
     running.start()
+    _running[key] = running
     _show()
     if not bpy.app.timers.is_registered(_pump):
         bpy.app.timers.register(_pump, first_interval=INTERVAL_S)
@@ -57,8 +54,9 @@ def stop_all() -> None:
     _running.clear()
     for each in running:
         each.cancel()
+    end = time.monotonic() + SHUTDOWN_S
     for each in running:
-        each.close(SHUTDOWN_S)
+        each.close(max(end - time.monotonic(), 0.0))
     if bpy.app.timers.is_registered(_pump):
         bpy.app.timers.unregister(_pump)
     if running:
@@ -83,14 +81,7 @@ def show_message(text: str, *, is_error: bool) -> None:
 
 def _pump() -> float | None:
     for key, running in list(_running.items()):
-        try:
-            running.step()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the user gets an answer
-            log_failure(error)
-            running.cancel()
-            running.outcome.error = CsmError(
-                f"Something unforeseen happened ({type(error).__name__}): see Blender's log"
-            )
+        running.step()
         if running.is_over:
             _finish(key)
     _show()

@@ -11,7 +11,7 @@ import bpy
 
 from ..api.errors import CsmError
 from . import placing
-from .converter import Assembled, Converter, NoProcess, run_here
+from .converter import Assembled, Converter, NoProcess
 from .layout import Facing
 from .models import AssembleRequest, RowPlan
 from .pipeline import Outcome
@@ -34,15 +34,11 @@ class SceneTarget:
 
     def put(self, plan: RowPlan, outcome: Outcome) -> Iterator[bool | None]:
         """Append a mesh per step, then place them all in one."""
-        steps = placing.append_steps(self._scene(), plan)
-        while True:
-            self._scene()
-            try:
-                next(steps)
-            except StopIteration:
-                break
+        # Looked up each time: between two steps, the artist can remove or undo anything.
+        for planned in plan.meshes:
+            placing.append(self._scene(), plan, planned)
             yield True
-        while self.interactive and bpy.context.mode != "OBJECT":
+        while self.interactive and not _in_object_mode():
             self.stage = "Ready: waiting for Object Mode"
             yield None
         self.stage = "Placing"
@@ -76,7 +72,8 @@ class FileTarget:
         while (answer := self.converter.poll(0.02)) is None:
             yield None
         if isinstance(answer, NoProcess):
-            answer = run_here(self.converter.cache, request)
+            # Done here, it would replace the file that is open.
+            raise CsmError(f"{self.path.name} could not be written: no background Blender starts")
         assert isinstance(answer, Assembled)
         if answer.reason:
             raise CsmError(f"{self.path.name} could not be written: {answer.reason}")
@@ -84,6 +81,12 @@ class FileTarget:
 
     def discard(self, session_id: str) -> None:
         """Nothing is left: the file appears whole or not at all."""
+
+
+def _in_object_mode() -> bool:
+    """Whether no window shows an object that is being edited."""
+    actives = [window.view_layer.objects.active for window in bpy.context.window_manager.windows]
+    return all(active is None or active.mode == "OBJECT" for active in actives)
 
 
 def _push_undo_step() -> None:

@@ -24,7 +24,8 @@ def _adopt_package() -> None:
 
 
 def _answer(**fields: object) -> None:
-    sys.stdout.write(f"{MARK}{json.dumps(fields)}\n")
+    # An importer can have left an unfinished line in the stream.
+    sys.stdout.write(f"\n{MARK}{json.dumps(fields)}\n")
     sys.stdout.flush()
 
 
@@ -32,7 +33,7 @@ def main() -> None:
     """Answer requests until the input ends."""
     _adopt_package()
     from csm_retopo.api.cache import Cache
-    from csm_retopo.api.errors import CsmError
+    from csm_retopo.api.errors import CsmError, FileError
     from csm_retopo.scene import assembly, conversion, metrics, models, properties
 
     properties.register()
@@ -43,18 +44,20 @@ def main() -> None:
         cache = Cache(Path(request["cache"]))
         try:
             if "convert" in request:
-                wanted = models.ConvertRequest(**request["convert"])
-                _answer(result=models.to_json(conversion.convert(cache, wanted)))
+                converted = conversion.convert(cache, models.ConvertRequest(**request["convert"]))
+                _answer(result=models.to_json(converted))
             else:
-                wanted = models.assemble_request(request["assemble"])
-                _answer(result={"warnings": assembly.write_row(wanted)})
+                warnings = assembly.write_row(models.assemble_request(request["assemble"]))
+                _answer(result={"warnings": warnings})
         except CsmError as error:
-            _answer(error=str(error), damaged=True)
+            _answer(error=str(error), damaged=isinstance(error, FileError))
         except MemoryError:
             _answer(error="there is not enough memory for it")
         except Exception as error:  # noqa: BLE001 - whatever it is, the user gets an answer
             traceback.print_exc()
             _answer(error=f"something unforeseen happened ({type(error).__name__})")
+    # As a Python module, Blender doesn't survive its exit with what is still registered then.
+    properties.unregister()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-import textwrap
+import functools
+import operator
 
 import bpy
 
@@ -11,7 +12,11 @@ from .. import __package__ as base_package
 from ..api.errors import ConfigurationError
 from ..scene import placing, sessions
 from ..scene.layout import percent_text, short_names
-from ..scene.models import Role
+from ..scene.properties import read_metrics
+from .text import draw_text
+
+OPEN_AT_FIRST = 1
+"""How many sessions are unfolded until the artist says otherwise: the newest."""
 
 
 class CSM_RETOPO_PT_import(bpy.types.Panel):
@@ -29,7 +34,7 @@ class CSM_RETOPO_PT_import(bpy.types.Panel):
 
         _draw_trouble(layout, context)
         column = layout.column(align=True)
-        column.prop(state, "session_id", text="", placeholder="SESSION_...")
+        column.prop(state, "session_id", text="", placeholder="Session ID or URL")
         row = column.row(align=True)
         row.scale_y = 1.4
         row.enabled = bool(state.session_id.strip())
@@ -41,15 +46,14 @@ class CSM_RETOPO_PT_import(bpy.types.Panel):
         row.operator("csm_retopo.import_sample", text="Try the Sample", icon="MESH_MONKEY")
 
         for job in state.jobs:
-            row = layout.row(align=True)
-            column = row.column(align=True)
+            column = layout.column(align=True)
             column.label(text=job.key)
-            column.progress(factor=job.progress, text=job.stage)
+            row = column.row(align=True)
+            row.progress(factor=job.progress, text=job.stage)
             row.operator("csm_retopo.cancel", text="", icon="CANCEL").key = job.key
 
         if state.message:
-            icon = "ERROR" if state.message_is_error else "INFO"
-            _draw_text(layout.column(align=True), context, state.message, icon)
+            draw_text(layout, context, state.message, "ERROR" if state.message_is_error else "INFO")
 
 
 class CSM_RETOPO_PT_sessions(bpy.types.Panel):
@@ -67,56 +71,77 @@ class CSM_RETOPO_PT_sessions(bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw it."""
-        for collection in placing.session_collections(context.scene):
-            _draw_session(self.layout, collection)
+        newest_first = reversed(placing.session_collections(context.scene))
+        for number, collection in enumerate(newest_first):
+            _draw_session(self.layout, collection, default_closed=number >= OPEN_AT_FIRST)
 
 
-def _draw_session(layout: bpy.types.UILayout, collection: bpy.types.Collection) -> None:
+def _draw_session(
+    layout: bpy.types.UILayout, collection: bpy.types.Collection, *, default_closed: bool
+) -> None:
     carried = collection.csm_retopo
-    header, body = layout.panel(f"csm_retopo_{carried.session_id}")
-    header.label(text=carried.session_id)
+    session_id = carried.session_id
+    header, body = layout.panel(f"csm_retopo_{session_id}", default_closed=default_closed)
+    header.label(text=session_id)
     frame = header.operator("csm_retopo.select", text="", icon="ZOOM_SELECTED", emboss=False)
-    frame.session_id = carried.session_id
+    frame.session_id = session_id
     if body is None:
         return
-    meshes = sorted(
-        (
-            obj
-            for obj in collection.all_objects
-            if obj.csm_retopo.role in (Role.VARIATION, Role.SOURCE)
-        ),
-        key=lambda obj: obj.csm_retopo.index,
-    )
-    column = body.column(align=True)
-    facts = " · ".join(each for each in (carried.model, carried.created_at[:10]) if each)
-    _draw_columns(column, facts, "Faces", "Quads")
-    sources = [obj for obj in meshes if obj.csm_retopo.role == Role.SOURCE]
-    variations = [obj for obj in meshes if obj.csm_retopo.role == Role.VARIATION]
-    names = [obj.name for obj in sources] + short_names([obj.name for obj in variations])
-    for obj, name in zip(sources + variations, names, strict=True):
-        metrics = obj.csm_retopo.metrics
-        faces = f"{metrics.get('faces') or 0:,}"
-        cell = _draw_columns(column, "", faces, percent_text(metrics.get("quad_ratio")))
-        icon = "MESH_MONKEY" if obj in sources else "MESH_GRID"
-        select = cell.operator("csm_retopo.select", text=name, icon=icon, emboss=False)
-        select.object_name = obj.name
+    sources, variations = _meshes(collection)
 
-
-def _draw_columns(
-    layout: bpy.types.UILayout, first: str, second: str, third: str
-) -> bpy.types.UILayout:
-    """A row of the list. Returns its first cell, empty if `first` is."""
-    split = layout.split(factor=0.5, align=True)
-    cell = split.row(align=True)
-    cell.alignment = "LEFT"
-    if first:
-        cell.label(text=first)
+    # Three columns: a row with three cells per mesh would take longer to draw.
+    split = body.split(factor=0.5, align=True)
+    names = split.column(align=True)
     numbers = split.split(factor=0.5, align=True)
-    for text in (second, third):
-        number = numbers.row(align=True)
-        number.alignment = "RIGHT"
-        number.label(text=text)
-    return cell
+    faces = numbers.column(align=True)
+    faces.alignment = "RIGHT"
+    quads = numbers.column(align=True)
+    quads.alignment = "RIGHT"
+
+    facts = " · ".join(each for each in (carried.model, carried.created_at[:10]) if each)
+    for column, text in ((names, facts), (faces, "Faces"), (quads, "Quads")):
+        heading = column.row()
+        heading.alignment = "LEFT" if column is names else "RIGHT"
+        heading.active = False
+        heading.label(text=text)
+    titles = ["Source"] * len(sources) + short_names([obj.name for _, obj in variations])
+    for (_, obj), title in zip(sources + variations, titles, strict=True):
+        selected = obj.select_get()
+        cell = names.row(align=True)
+        cell.alignment = "LEFT"
+        cell.operator(
+            "csm_retopo.select", text=title, icon="MESH_GRID", emboss=selected, depress=selected
+        ).object_name = obj.name
+        metrics = read_metrics(obj)
+        count, share = _texts(metrics.get("faces"), metrics.get("quad_ratio"))
+        faces.label(text=count)
+        quads.label(text=share)
+
+
+_Meshes = list[tuple[int, bpy.types.Object]]
+
+
+def _meshes(collection: bpy.types.Collection) -> tuple[_Meshes, _Meshes]:
+    """The session's source, and its variations in order, with their index."""
+    sources: _Meshes = []
+    variations: _Meshes = []
+    for obj in collection.all_objects:
+        if obj.type != "MESH":
+            continue
+        carried = obj.csm_retopo
+        role = carried.role
+        if role == "VARIATION":
+            variations.append((carried.index, obj))
+        elif role == "SOURCE":
+            sources.append((-1, obj))
+    variations.sort(key=operator.itemgetter(0))
+    return sources, variations
+
+
+@functools.lru_cache(maxsize=4096)
+def _texts(faces: int | None, quad_ratio: float | None) -> tuple[str, str]:
+    """How many faces and which share of quads, as the list shows them."""
+    return f"{faces or 0:,}", percent_text(quad_ratio)
 
 
 def _draw_trouble(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -124,23 +149,13 @@ def _draw_trouble(layout: bpy.types.UILayout, context: bpy.types.Context) -> Non
     try:
         sessions.find_service()
     except ConfigurationError as error:
-        box = layout.box().column(align=True)
-        _draw_text(box, context, str(error), "INFO")
+        box = layout.box().column()
+        draw_text(box, context, str(error), "INFO", in_box=True)
         if sessions.needs_online_access():
             box.operator("screen.userpref_show", text="Open System Preferences").section = "SYSTEM"
         else:
             show = box.operator("preferences.addon_show", text="Open Add-on Preferences")
             show.module = base_package
-
-
-def _draw_text(
-    layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str
-) -> None:
-    """Draw `text` in as many lines as the panel's width asks for."""
-    scale = context.preferences.system.ui_scale
-    characters = max(int(context.region.width / (7.0 * scale)) - 6, 16)
-    for number, line in enumerate(textwrap.wrap(text, characters)):
-        layout.label(text=line, icon="BLANK1" if number else icon)
 
 
 register, unregister = bpy.utils.register_classes_factory(

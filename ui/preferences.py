@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+
 import bpy
 from bpy.props import FloatProperty, StringProperty
 
@@ -39,16 +41,27 @@ class CSM_RETOPO_AP_preferences(bpy.types.AddonPreferences):
         """Draw them."""
         layout = self.layout
         layout.use_property_split = True
+        layout.use_property_decorate = False
         column = layout.column()
         column.prop(self, "api_key")
-        note = column.row()
-        note.alignment = "RIGHT"
-        note.active = False
-        note.label(text="Stored as plain text in Blender's preferences file", icon="UNLOCKED")
+        if "CSM_API_KEY" in os.environ:
+            _draw_note(column, "The variable CSM_API_KEY is set and comes first", "INFO")
+        else:
+            _draw_note(column, "Stored as plain text in Blender's preferences file", "UNLOCKED")
         column.prop(self, "api_url", placeholder="https://api.csm.ai")
+        if "CSM_API_URL" in os.environ:
+            _draw_note(column, "The variable CSM_API_URL is set and comes first", "INFO")
         row = layout.row(align=True)
         row.prop(self, "cache_limit_gb", text="Cache Limit (GB)")
         row.operator("csm_retopo.clear_cache", icon="TRASH")
+
+
+def _draw_note(layout: bpy.types.UILayout, text: str, icon: str) -> None:
+    """A line under a field, that begins where the field does."""
+    split = layout.split(factor=0.4)
+    split.active = False
+    split.label()
+    split.label(text=text, icon=icon)
 
 
 register, unregister = bpy.utils.register_classes_factory((CSM_RETOPO_AP_preferences,))
