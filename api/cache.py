@@ -158,7 +158,8 @@ class Cache:
         """Remove the temporary files of jobs that were killed."""
         now = time.time()
         for folder in self._folders():
-            for path in folder.glob(f"*{TEMPORARY_SUFFIX}"):
+            # Blender writes to `...@` first.
+            for path in folder.glob(f"*{TEMPORARY_SUFFIX}*"):
                 with contextlib.suppress(OSError):
                     if now - path.stat().st_mtime > IN_USE_S:
                         path.unlink()

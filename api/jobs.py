@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PARALLEL_DOWNLOADS = 12
+PARALLEL_DOWNLOADS = 16
 POLL_INTERVAL_S = 30.0
 """The vendor's own advice."""
 

@@ -18,23 +18,40 @@ _GAP = 0.08
 """Between a mesh and its preview, as a share of the row's size."""
 _SLOT_GAP = 0.3
 _ROW_GAP = 0.6
-_LABEL_LINE = 0.075
+_LABEL_LINE = 0.085
 _LABEL_GAP = 0.06
 
 
 class Facing(enum.Enum):
-    """Which way labels and previews look."""
+    """Which way labels and previews look: the degrees that they are turned about Z, seen from
+    above and counted from the front (-Y); or up, for who looks from above.
+    """
 
-    FRONT = "front"
-    BACK = "back"
-    TOP = "top"
+    FRONT = 0
+    FRONT_RIGHT = 45
+    RIGHT = 90
+    BACK_RIGHT = 135
+    BACK = 180
+    BACK_LEFT = 225
+    LEFT = 270
+    FRONT_LEFT = 315
+    TOP = -1
 
     @property
     def rotation(self) -> Vector3:
         """Euler XYZ angles, in radians, of an object whose plane is its own XY."""
         if self is Facing.TOP:
             return (0.0, 0.0, 0.0)
-        return (math.pi / 2, 0.0, math.pi if self is Facing.BACK else 0.0)
+        return (math.pi / 2, 0.0, math.radians(self.value))
+
+    @property
+    def breadth(self) -> float:
+        """How broad the row is to the viewer, as a share of how long it is. From its ends, where
+        all stands one behind the other, half of it is reckoned with.
+        """
+        if self is Facing.TOP:
+            return 1.0
+        return max(abs(math.cos(math.radians(self.value))), 0.5)
 
 
 @dataclass(frozen=True)
@@ -64,9 +81,10 @@ class Slot:
 
 def facing_of_view(direction: Vector3) -> Facing:
     """The facing that is readable for someone who looks along `direction` (of length 1)."""
-    if abs(direction[2]) > 0.85:
+    x, y, z = direction
+    if abs(z) > 0.85:
         return Facing.TOP
-    return Facing.BACK if direction[1] < 0 else Facing.FRONT
+    return Facing(round(math.degrees(math.atan2(-x, y)) / 45) * 45 % 360)
 
 
 def row_size(plan: RowPlan) -> float:
@@ -124,11 +142,11 @@ def _slot(
     if facing is Facing.TOP:
         anchor = ((left + end) / 2, near - _LABEL_GAP * size, lower[2])
     else:
-        front = far if facing is Facing.BACK else near
+        front = far if 90 < facing.value < 270 else near
         anchor = ((left + end) / 2, front, lower[2] - _LABEL_GAP * size)
     # A long name is written smaller rather than let into the next slot.
     longest = max(sum(map(_letter_width, line)) for line in label_text(planned).splitlines())
-    room = end - left + 0.5 * _SLOT_GAP * size
+    room = (end - left + 0.5 * _SLOT_GAP * size) * facing.breadth
     label = LabelPlace(anchor, min(_LABEL_LINE * size, room / longest))
     return Slot((offset_x, offset_y, 0.0), preview, label), end
 

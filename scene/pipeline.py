@@ -7,6 +7,7 @@ window; a plain loop (`run`) calls it for scripts and batches.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import time
 from collections.abc import Callable, Iterator
@@ -123,6 +124,17 @@ class Target(Protocol):
     def stage(self) -> str:
         """What it is doing, in a few words."""
 
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for the artist."""
+
+    @property
+    def needs_converter(self) -> bool:
+        """Whether `put` has the converter do something."""
+
+    def take(self, session_id: str, planned: PlannedMesh) -> None:
+        """Do what can be done with a mesh while others are still converted. Raises CsmError."""
+
     def put(self, plan: RowPlan, outcome: Outcome) -> Iterator[bool | None]:
         """Put it there, a bounded piece of work per step; None says that it only waits.
 
@@ -130,7 +142,7 @@ class Target(Protocol):
         """
 
     def discard(self, session_id: str) -> None:
-        """Take back what an unfinished `put` left."""
+        """Take back what `take` and an unfinished `put` left."""
 
 
 class Import:
@@ -167,9 +179,9 @@ class Import:
 
     def start(self) -> None:
         """Begin."""
+        self._job.start()
         if self._job.session_id:
             self._warm_up(self._job.session_id)
-        self._job.start()
 
     def cancel(self) -> None:
         """End it: the scene stays as it was; what is in the cache stays there."""
@@ -210,6 +222,11 @@ class Import:
             self.close(1.0)
             raise
         return self.outcome
+
+    @property
+    def is_busy_here(self) -> bool:
+        """Whether all that is left is done on this machine, at once."""
+        return not self._fetching and not self._target.waits
 
     @property
     def fraction(self) -> float:
@@ -351,6 +368,10 @@ class Import:
                 self._forget_fetched(Path(request.path))
             return
         outcome.mesh = answer.mesh
+        assert self.outcome.session is not None
+        # What goes wrong here goes wrong again, and is told, when all is put in place.
+        with contextlib.suppress(CsmError):
+            self._target.take(self.outcome.session.session_id, _planned(outcome, answer.mesh))
         self._tell(f"{outcome.name}: {answer.mesh.metrics['faces']:,} faces")
         self.outcome.warnings += [f"{outcome.name}: {each}" for each in answer.mesh.warnings]
 
@@ -375,6 +396,8 @@ class Import:
         if outcome.source is not None and outcome.source.mesh is not None:
             ready.insert(0, outcome.source)
         self._ready = ready
+        if not (self._keep_converter or self._target.needs_converter):
+            self._converter.close()  # its process ends while the meshes are put in place
         self._putting = self._target.put(_row_plan(outcome.session, ready), outcome)
 
     def _put_on(self) -> bool:
@@ -395,8 +418,7 @@ class Import:
         self._job.cancel()
         if not self._keep_converter:
             self._converter.close()
-        if self._putting is not None:
-            self._putting = None
+        self._putting = None
         if error is not None and self.outcome.session is not None:
             self._target.discard(self.outcome.session.session_id)
         for each in [*self.outcome.variations, self.outcome.source]:
@@ -426,9 +448,11 @@ def _row_plan(session: Session, ready: list[MeshOutcome]) -> RowPlan:
         model=session.model or "",
         quads=session.quads,
         input_asset_id=session.source.asset_id if session.source else "",
-        meshes=tuple(
-            PlannedMesh(each.role, each.index, each.asset_id, each.name, each.mesh, each.preview)
-            for each in ready
-            if each.mesh is not None
-        ),
+        meshes=tuple(_planned(each, each.mesh) for each in ready if each.mesh is not None),
+    )
+
+
+def _planned(outcome: MeshOutcome, mesh: ConvertedMesh) -> PlannedMesh:
+    return PlannedMesh(
+        outcome.role, outcome.index, outcome.asset_id, outcome.name, mesh, outcome.preview
     )

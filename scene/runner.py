@@ -14,6 +14,9 @@ from ..api.errors import Cancelled, CsmError
 from .pipeline import Import, Outcome
 
 INTERVAL_S = 0.03
+SHORT_INTERVAL_S = 0.005
+"""While all that is left is done on this machine."""
+
 SHUTDOWN_S = 1.5
 
 _running: dict[str, Import] = {}
@@ -85,7 +88,9 @@ def _pump() -> float | None:
         if running.is_over:
             _finish(key)
     _show()
-    return INTERVAL_S if _running else None
+    if not _running:
+        return None
+    return SHORT_INTERVAL_S if any(each.is_busy_here for each in _running.values()) else INTERVAL_S
 
 
 def _finish(key: str) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,10 @@ from pathlib import Path
 import bpy
 
 from ..api.errors import CsmError
-from . import placing
+from . import pending, placing
 from .converter import Assembled, Converter, NoProcess
 from .layout import Facing
-from .models import AssembleRequest, RowPlan
+from .models import AssembleRequest, PlannedMesh, RowPlan
 from .pipeline import Outcome
 
 UNDO_MESSAGE = "Import Retopology Session"
@@ -31,24 +32,38 @@ class SceneTarget:
     facing: Facing
     interactive: bool = False
     stage: str = "Placing"
+    waits: bool = False
+    needs_converter = False
+
+    def take(self, session_id: str, planned: PlannedMesh) -> None:
+        """Bring the mesh into the file already."""
+        placing.bring_mesh(self._scene(), session_id, planned)
 
     def put(self, plan: RowPlan, outcome: Outcome) -> Iterator[bool | None]:
-        """Append a mesh per step, then place them all in one."""
-        # Looked up each time: between two steps, the artist can remove or undo anything.
+        """Bring a mesh or a preview into the file per step, then place them all in one."""
+        # The scene is looked up each time: between two steps the artist can do anything.
         for planned in plan.meshes:
-            placing.append(self._scene(), plan, planned)
+            placing.bring_mesh(self._scene(), plan.session_id, planned)
             yield True
+            # `place` tries again, and tells if it fails again.
+            with contextlib.suppress(RuntimeError):
+                placing.bring_preview(self._scene(), plan.session_id, planned)
+            yield True
+        yield None  # so that placing has a step of its own
         while self.interactive and not _in_object_mode():
             self.stage = "Ready: waiting for Object Mode"
+            self.waits = True
             yield None
         self.stage = "Placing"
+        self.waits = False
         outcome.warnings += placing.place(self._scene(), plan, self.facing)
         if self.interactive:
+            yield None  # Blender takes its time for large meshes
             _push_undo_step()
 
     def discard(self, session_id: str) -> None:
-        """Remove the meshes that were appended and not placed."""
-        placing.discard_pending(session_id)
+        """Remove what was brought in and not placed."""
+        pending.discard(session_id)
 
     def _scene(self) -> bpy.types.Scene:
         scene = bpy.data.scenes.get(self.scene_name)
@@ -64,6 +79,11 @@ class FileTarget:
     path: Path
     converter: Converter
     stage: str = "Writing"
+    waits = False
+    needs_converter = True
+
+    def take(self, session_id: str, planned: PlannedMesh) -> None:
+        """Nothing is done ahead: the background Blender writes all at once."""
 
     def put(self, plan: RowPlan, outcome: Outcome) -> Iterator[bool | None]:
         """Ask for the file and wait for it."""

@@ -75,9 +75,6 @@ def refusal(check: Any, file: Path, data: bytes) -> str:
     return reason
 
 
-# ---- OBJ: what may pass -----------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("data", "vertices", "faces"),
     [
@@ -167,9 +164,6 @@ def test_obj_of_ten_megabytes_is_read_in_no_time(file: Path) -> None:
     mesh_files.read_obj(file)
     # It takes 50 ms; a loop over the lines would take twenty times as long.
     assert time.process_time() - started < 0.5
-
-
-# ---- OBJ: what may not ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -305,9 +299,6 @@ class TestNoFile:
             check(tmp_path / "pipe")
 
 
-# ---- GLB --------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     "data",
     [
@@ -367,9 +358,6 @@ def test_glb_passes(file: Path, data: bytes) -> None:
 )
 def test_glb_is_refused(file: Path, data: bytes, reason: str) -> None:
     assert refusal(mesh_files.check_glb, file, data) == reason
-
-
-# ---- PNG --------------------------------------------------------------------------------------
 
 
 def header(width: int, height: int, depth: int = 8, colour: int = 2, interlace: int = 0) -> bytes:

@@ -196,7 +196,8 @@ def _left() -> list[str]:
         with contextlib.suppress(OSError):  # a thread that has just ended
             children += [f"process {child}" for child in task.read_text().split()]
     timers = ["timer"] if bpy.app.timers.is_registered(runner._pump) else []
-    pending = [m.name for m in bpy.data.meshes if m.get("csm_retopo_pending")]
+    brought = [*bpy.data.meshes, *bpy.data.images]
+    pending = [each.name for each in brought if each.get("csm_retopo_pending")]
     return [*threads, *children, *timers, *pending]
 
 

@@ -343,9 +343,6 @@ def test_metrics_of_extreme_sizes_are_still_json(convert: Convert, size: float) 
             json.dumps([answer.mesh.metrics, answer.mesh.lower], allow_nan=False)
 
 
-# ---- When the process misbehaves --------------------------------------------------------------
-
-
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where temporary files go, for this process and its children."""

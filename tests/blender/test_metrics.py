@@ -133,9 +133,6 @@ def test_kinds_fit_the_values() -> None:
         assert type(values[key]) is types.get(metric.kind, float)
 
 
-# ---- Meshes of known numbers ------------------------------------------------------------------
-
-
 def test_empty_mesh() -> None:
     assert measured([]) == NOTHING
 
@@ -481,9 +478,6 @@ def test_mesh_larger_than_a_block() -> None:
     assert (values["edge_length_min"], values["edge_length_max"]) == (1.0, 1.0)
 
 
-# ---- Connected components ---------------------------------------------------------------------
-
-
 def components(nodes: int, edges: Iterable[tuple[int, int]]) -> int:
     """Count with a textbook union-find."""
     parents = list(range(nodes))
@@ -523,9 +517,6 @@ def test_components_of_all_shapes(nodes: int) -> None:
     for name, edges in shapes(nodes).items():
         a, b = np.array(edges, np.intp).reshape(-1, 2).T
         assert metrics._count_connected(nodes, a, b) == components(nodes, edges), name
-
-
-# ---- Random meshes, counted in another way ----------------------------------------------------
 
 
 def random_mesh(seed: int) -> bpy.types.Mesh:

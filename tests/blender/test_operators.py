@@ -55,9 +55,6 @@ def message() -> str:
     return bpy.context.window_manager.csm_retopo.message
 
 
-# ---- What goes well ---------------------------------------------------------------------------
-
-
 def test_a_session_by_its_id(service: StandIn) -> None:
     session_id = add(service)
     assert operators.import_session(session_id=session_id) == {"FINISHED"}
@@ -132,9 +129,6 @@ def test_what_was_fetched_opens_without_the_service(
     assert not service.requests
 
 
-# ---- What a saved file tells ------------------------------------------------------------------
-
-
 def test_no_secret_and_no_path_is_saved(service: StandIn, tmp_path: Path) -> None:
     session_id = add(service)
     pasted = f"{service.files_url}/inference-outputs/{ACCOUNT}/{session_id}/x?sig=CANARY%3D"
@@ -151,9 +145,6 @@ def test_no_secret_and_no_path_is_saved(service: StandIn, tmp_path: Path) -> Non
         assert secret.encode() not in data, secret
     resources = bpy.utils.resource_path("USER")
     assert resources.rpartition("/")[2].encode() not in data or resources.encode() not in data
-
-
-# ---- What goes wrong --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("text", ["", "   ", "../../users/me", "SESSION_", "Suzanne"])
@@ -291,9 +282,6 @@ def test_something_unforeseen_is_told_as_well(
     folder = sessions.new_folder(tmp_path / "folder", 1)
     said = refusal(operators.import_folder, directory=str(folder))
     assert said.startswith("Something unforeseen happened (ZeroDivisionError)")
-
-
-# ---- Cancel, clear, select --------------------------------------------------------------------
 
 
 def test_cancel_and_clear_are_for_when_there_is_something(tmp_path: Path) -> None:

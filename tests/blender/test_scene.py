@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -16,8 +17,8 @@ from sessions import box, nothing_left, objects
 from bl_ext.user_default.csm_retopo.api.cache import Cache
 from bl_ext.user_default.csm_retopo.api.errors import CsmError
 from bl_ext.user_default.csm_retopo.api.jobs import FolderJob
-from bl_ext.user_default.csm_retopo.scene import converter, placing
-from bl_ext.user_default.csm_retopo.scene.layout import Facing
+from bl_ext.user_default.csm_retopo.scene import converter, pending
+from bl_ext.user_default.csm_retopo.scene.layout import Facing, facing_of_view
 from bl_ext.user_default.csm_retopo.scene.pipeline import Import
 from bl_ext.user_default.csm_retopo.scene.properties import read_metrics
 from bl_ext.user_default.csm_retopo.scene.targets import SceneTarget
@@ -355,9 +356,6 @@ def test_undo_and_redo(folder: Folder) -> None:
     assert len(bpy.data.objects) == count
 
 
-# ---- What happens in the middle of an import --------------------------------------------------
-
-
 def under_way(folder: Path, cache: Cache) -> Import:
     """An import that has begun to put meshes into the open scene."""
     running = Import(
@@ -370,7 +368,7 @@ def under_way(folder: Path, cache: Cache) -> Import:
         running._step_once(0.01)
     running._step_once(0.0)
     running._step_once(0.0)
-    assert len(bpy.data.meshes) == 2
+    assert len(bpy.data.meshes) == 4
     return running
 
 
@@ -379,10 +377,29 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
     return Cache(tmp_path_factory.mktemp("cache"))
 
 
-@pytest.mark.parametrize("facing", list(Facing))
+DIAGONAL = math.sqrt(0.5)
+
+
+@pytest.mark.parametrize(
+    ("looking", "toward"),
+    [
+        ((0, 1, 0), (0, -1, 0)),
+        ((0.1, 0.95, -0.3), (0, -1, 0)),
+        # The view of a new file.
+        ((-0.65, 0.62, -0.44), (DIAGONAL, -DIAGONAL, 0)),
+        ((-1, 0, 0), (1, 0, 0)),
+        ((0, -1, 0), (0, 1, 0)),
+        ((0.7, -0.7, -0.1), (-DIAGONAL, DIAGONAL, 0)),
+        ((0, 0.1, -0.99), (0, 0, 1)),
+    ],
+)
 def test_labels_and_previews_look_at_the_artist(
-    folder: Folder, cache: Cache, facing: Facing
+    folder: Folder,
+    cache: Cache,
+    looking: tuple[float, float, float],
+    toward: tuple[float, float, float],
 ) -> None:
+    facing = facing_of_view(looking)
     running = Import(
         FolderJob(folder, cache),
         SceneTarget(bpy.context.scene.name, facing),
@@ -391,11 +408,6 @@ def test_labels_and_previews_look_at_the_artist(
     running.start()
     running.run()
     running.close(2.0)
-    toward = {
-        Facing.FRONT: (0.0, -1.0, 0.0),
-        Facing.BACK: (0.0, 1.0, 0.0),
-        Facing.TOP: (0.0, 0.0, 1.0),
-    }[facing]
     bpy.context.view_layer.update()
     meshes = [*objects("SOURCE"), *objects("VARIATION")]
     for mesh, label in zip(meshes, objects("LABEL"), strict=True):
@@ -482,6 +494,28 @@ def test_the_cache_is_cleared_while_placing(folder: Folder, tmp_path: Path) -> N
     cache.clear()
     outcome = running.run()
     running.close(2.0)
+    assert outcome.error is None
+    assert len(objects("VARIATION")) == 3
+
+
+def test_an_undo_takes_away_what_waits(folder: Folder, cache: Cache) -> None:
+    running = under_way(folder, cache)
+    bpy.data.batch_remove(list(bpy.data.meshes))
+    outcome = running.run()
+    running.close(2.0)
+    assert outcome.error is None
+    assert len(objects("VARIATION")) == 3
+
+
+def test_the_cache_is_cleared_and_an_undo_takes_away_what_waits(
+    folder: Folder, tmp_path: Path
+) -> None:
+    cache = Cache(tmp_path / "cache")
+    running = under_way(folder, cache)
+    cache.clear()
+    bpy.data.batch_remove(list(bpy.data.meshes))
+    outcome = running.run()
+    running.close(2.0)
     assert "is gone: import the session again" in str(outcome.error)
     assert not bpy.data.meshes
 
@@ -506,7 +540,7 @@ def test_a_preview_that_vanished_costs_only_itself(folder: Folder, tmp_path: Pat
 def test_pending_meshes_of_another_session_stay(folder: Folder, cache: Cache) -> None:
     running = under_way(folder, cache)
     session_id = running.outcome.session.session_id
-    placing.discard_pending(session_id[:-1])
-    assert len(bpy.data.meshes) == 2
+    pending.discard(session_id[:-1])
+    assert len(bpy.data.meshes) == 4
     running.close(2.0)
     assert not bpy.data.meshes

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Meshes and preview images that are in the open file already and wait to be placed.
+
+Bringing one in takes milliseconds; all at once they would hold Blender up. So each comes in a step
+of its own, used by nothing and found by a custom property, and is placed together with the others.
+What an undo takes away in between is brought in again. Main thread only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+
+from ..api.errors import CsmError
+from .models import PlannedMesh
+
+_PENDING = "csm_retopo_pending"
+
+_USERS_FIRST = {"MESH": 0, "MATERIAL": 1}
+
+
+def bring_mesh(session_id: str, planned: PlannedMesh) -> bpy.types.Mesh:
+    """Bring the mesh in, unless it waits already. Raises CsmError for a .blend that is gone."""
+    key = _key(session_id, planned.index, planned.mesh.file_sha256)
+    waiting = (mesh for mesh in bpy.data.meshes if mesh.get(_PENDING) == key)
+    if (mesh := next(waiting, None)) is None:
+        mesh = _append(planned)
+        mesh[_PENDING] = key
+    return mesh
+
+
+def bring_preview(session_id: str, planned: PlannedMesh) -> bpy.types.Image:
+    """Bring the preview image in, packed, unless it waits already.
+
+    Raises RuntimeError for a file that is gone.
+    """
+    assert planned.preview is not None
+    key = _key(session_id, planned.index, planned.preview.sha256)
+    waiting = (image for image in bpy.data.images if image.get(_PENDING) == key)
+    if (image := next(waiting, None)) is None:
+        image = _load(planned.preview.path)
+        image.name = f"{planned.name} Preview"
+        image[_PENDING] = key
+    return image
+
+
+def take_mesh(session_id: str, planned: PlannedMesh) -> bpy.types.Mesh:
+    """The mesh, which waits no longer. Raises as `bring_mesh`."""
+    mesh = bring_mesh(session_id, planned)
+    del mesh[_PENDING]
+    return mesh
+
+
+def take_preview(session_id: str, planned: PlannedMesh) -> bpy.types.Image:
+    """The preview image, which waits no longer. Raises as `bring_preview`."""
+    image = bring_preview(session_id, planned)
+    del image[_PENDING]
+    return image
+
+
+def discard(session_id: str) -> None:
+    """Remove what of the session still waits."""
+    prefix = f"{session_id}/"
+    remove_meshes([each for each in bpy.data.meshes if each.get(_PENDING, "").startswith(prefix)])
+    bpy.data.batch_remove(
+        [each for each in bpy.data.images if each.get(_PENDING, "").startswith(prefix)]
+    )
+
+
+def remove_meshes(meshes: list[bpy.types.Mesh]) -> None:
+    """Remove them, with the materials, images and node groups that came with them and that nobody
+    else uses.
+    """
+    materials = {material for mesh in meshes for material in mesh.materials if material}
+    bpy.data.batch_remove(meshes)
+    unused = [material for material in materials if material.users == 0]
+    parts = {
+        part
+        for material in unused
+        if material.node_tree
+        for node in material.node_tree.nodes
+        for part in (getattr(node, "image", None), getattr(node, "node_tree", None))
+        if part
+    }
+    bpy.data.batch_remove(unused)
+    bpy.data.batch_remove([part for part in parts if part.users == 0])
+
+
+def _key(session_id: str, index: int, sha256: str) -> str:
+    return f"{session_id}/{index}/{sha256}"
+
+
+def _append(planned: PlannedMesh) -> bpy.types.Mesh:
+    # Linked, then made local: what Blender appends remembers in every saved .blend which file it
+    # came from, and a path into the cache tells the user's name.
+    try:
+        with bpy.data.libraries.load(planned.mesh.blend, link=True) as (available, wanted):
+            wanted.meshes = available.meshes[:1]
+    except OSError:
+        wanted = None
+    mesh = wanted.meshes[0] if wanted and wanted.meshes else None
+    if mesh is None:
+        # The cache was cleared, or its disk taken away, since the mesh was converted.
+        raise CsmError(f"The converted mesh of {planned.name} is gone: import the session again")
+    library = mesh.library
+    # What is still used by something linked would be made local as a copy: users come first.
+    linked = library.users_id if mesh.materials else (mesh,)
+    for each in sorted(linked, key=lambda each: _USERS_FIRST.get(each.id_type, 2)):
+        each.make_local()
+    bpy.data.libraries.remove(library)
+    mesh.name = planned.name
+    return mesh
+
+
+def _load(path: str) -> bpy.types.Image:
+    image = bpy.data.images.load(path, check_existing=False)
+    try:
+        image.pack()
+    except RuntimeError:
+        bpy.data.images.remove(image)
+        raise
+    # The bytes are in the .blend now; a path into the cache would only tell the user's name.
+    image.filepath_raw = f"//{Path(path).name}"
+    for packed in image.packed_files:
+        packed.filepath = image.filepath_raw
+    return image
