@@ -32,6 +32,10 @@ from .worker import MARK
 
 log = logging.getLogger(__name__)
 
+PROCESSES = min(2, os.cpu_count() or 1)
+"""How many background Blenders share a session's meshes: each costs half a second of a core, and
+some hundred megabytes."""
+
 START_TIMEOUT_S = 60.0
 TIMEOUT_S = 120.0
 TIMEOUT_S_PER_MB = 1.0
@@ -83,23 +87,32 @@ class Converter:
     At its end, it makes the cache fit `cache_limit_bytes`.
     """
 
-    def __init__(self, cache: Cache, cache_limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        cache_limit_bytes: int = DEFAULT_LIMIT_BYTES,
+        processes: int = PROCESSES,
+    ) -> None:
         self._cache = cache
         self._cache_limit_bytes = cache_limit_bytes
-        self._command = _command()
         self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._closed = threading.Event()
-        self._process: _Process | None = None
-        self._no_process = self._command is None
+        command = _command()
         # What the cached files must match is read from bpy here, on the main thread.
-        self._notes = conversion.notes_for("")
-        self._thread = threading.Thread(target=self._run, name="csm-retopo-converter", daemon=True)
-        self._started = False
+        notes = conversion.notes_for("")
+        self._servers = [_Server(command, cache, notes, self._closed) for _ in range(processes)]
+        self._threads = [
+            threading.Thread(
+                target=self._run, args=(server,), name="csm-retopo-converter", daemon=True
+            )
+            for server in self._servers
+        ]
 
     def warm_up(self) -> None:
-        """Start the process, to have it ready when the first request comes."""
-        self._put(_WARM_UP)
+        """Start the processes, to have them ready when the first request comes."""
+        for _ in self._servers:
+            self._put(_WARM_UP)
 
     def submit(self, request: ConvertRequest | AssembleRequest) -> None:
         """Queue a request."""
@@ -113,46 +126,65 @@ class Converter:
             return None
 
     def close(self) -> None:
-        """Kill the process, without waiting for it. The thread removes what it left, and ends."""
+        """Kill the processes, without waiting for them. The threads remove what they left."""
         self._closed.set()
-        self._requests.put(None)
-        process = self._process
-        if process is not None:
-            process.kill()
+        for server in self._servers:
+            self._requests.put(None)
+            server.kill()
 
     def join(self, timeout_s: float) -> None:
-        """Wait for the thread to end."""
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
+        """Wait for the threads to end."""
+        end = time.monotonic() + timeout_s
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(max(end - time.monotonic(), 0.0))
 
     def _put(self, request: _Request) -> None:
-        if not self._started:
-            self._started = True
-            self._thread.start()
         self._requests.put(request)
+        for thread in self._threads:
+            if thread.ident is None:
+                thread.start()
 
-    def _run(self) -> None:
+    def _run(self, server: _Server) -> None:
         while (request := self._requests.get()) is not None and not self._closed.is_set():
             try:
                 if isinstance(request, _WarmUp):
-                    self._start_process()
+                    server.start_process()
                 else:
-                    self._answers.put(self._serve(request))
+                    self._answers.put(server.serve(request))
             except Exception as error:  # noqa: BLE001 - whatever it is, the user gets an answer
                 failure = _unforeseen(error)
                 if not isinstance(request, _WarmUp):
                     self._answers.put(_answer_to(request, failure))
-        if self._process is not None:
-            self._process.end()
-        self._cache.remove_leftovers()
-        self._cache.prune(self._cache_limit_bytes)
+        server.end()
+        if server is self._servers[0]:
+            self._cache.remove_leftovers()
+            self._cache.prune(self._cache_limit_bytes)
 
-    def _serve(self, request: ConvertRequest | AssembleRequest) -> Answer:
+
+class _Server:
+    """One process and what it takes to serve requests with it, on one thread; `kill` from any."""
+
+    def __init__(
+        self,
+        command: list[str] | None,
+        cache: Cache,
+        notes: dict[str, Any],
+        closed: threading.Event,
+    ) -> None:
+        self._command = command
+        self._cache = cache
+        self._notes = notes
+        self._closed = closed
+        self._process: _Process | None = None
+
+    def serve(self, request: ConvertRequest | AssembleRequest) -> Answer:
+        """Find in the cache what is asked for, or have the process make it."""
         if isinstance(request, ConvertRequest):
             notes = {**self._notes, "file_sha256": request.file_sha256}
             if found := conversion.find_converted(self._cache, request, notes):
                 return Converted(request, found)
-        self._start_process()
+        self.start_process()
         if self._process is None:
             return NoProcess(request)
         limit_s = TIMEOUT_S + TIMEOUT_S_PER_MB * _size_mb(request)
@@ -160,33 +192,40 @@ class Converter:
         fields = {"cache": str(self._cache.root), kind: models.to_json(request)}
         answer = self._process.ask(fields, limit_s)
         if answer is None:
-            self._process.end()
-            self._process = None
+            self.end()
             _remove_unfinished(Path(request.blend))
             answer = {"error": f"Blender's importer crashed, or took over {limit_s:.0f} s"}
         return _answer_to(request, answer)
 
-    def _is_running(self) -> bool:
-        return self._process is not None and self._process.is_alive
-
-    def _start_process(self) -> None:
-        """Set `_process`, or leave it None if none can be started."""
-        if self._no_process or self._closed.is_set() or self._is_running():
+    def start_process(self) -> None:
+        """Start the process, unless it runs or none can be started."""
+        if self._command is None or self._closed.is_set():
             return
-        assert self._command is not None
+        if self._process is not None and self._process.is_alive:
+            return
         try:
-            process = _Process(self._command)
+            self._process = _Process(self._command)
         except OSError as error:
             log.warning("no background Blender: %s", error.strerror)
-            self._no_process = True
+            self._command = None
             return
-        self._process = process
-        if self._closed.is_set() or not process.wait_until_ready(START_TIMEOUT_S):
-            process.end()
-            self._process = None
+        if self._closed.is_set() or not self._process.wait_until_ready(START_TIMEOUT_S):
+            self.end()
             if not self._closed.is_set():
                 log.warning("the background Blender does not start")
-                self._no_process = True
+                self._command = None
+
+    def kill(self) -> None:
+        """End the process at once, without waiting."""
+        process = self._process
+        if process is not None:
+            process.kill()
+
+    def end(self) -> None:
+        """End the process, and remove its temporary files."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.end()
 
 
 class _Process:

@@ -133,7 +133,10 @@ class Target(Protocol):
         """Whether `put` has the converter do something."""
 
     def take(self, session_id: str, planned: PlannedMesh) -> None:
-        """Do what can be done with a mesh while others are still converted. Raises CsmError."""
+        """Do what can be done with a mesh and its preview while others are still converted.
+
+        Raises CsmError.
+        """
 
     def put(self, plan: RowPlan, outcome: Outcome) -> Iterator[bool | None]:
         """Put it there, a bounded piece of work per step; None says that it only waits.

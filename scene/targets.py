@@ -36,8 +36,9 @@ class SceneTarget:
     needs_converter = False
 
     def take(self, session_id: str, planned: PlannedMesh) -> None:
-        """Bring the mesh into the file already."""
+        """Bring the mesh and its preview into the file already."""
         placing.bring_mesh(self._scene(), session_id, planned)
+        self._bring_preview(session_id, planned)
 
     def put(self, plan: RowPlan, outcome: Outcome) -> Iterator[bool | None]:
         """Bring a mesh or a preview into the file per step, then place them all in one."""
@@ -45,9 +46,7 @@ class SceneTarget:
         for planned in plan.meshes:
             placing.bring_mesh(self._scene(), plan.session_id, planned)
             yield True
-            # `place` tries again, and tells if it fails again.
-            with contextlib.suppress(RuntimeError):
-                placing.bring_preview(self._scene(), plan.session_id, planned)
+            self._bring_preview(plan.session_id, planned)
             yield True
         yield None  # so that placing has a step of its own
         while self.interactive and not _in_object_mode():
@@ -64,6 +63,11 @@ class SceneTarget:
     def discard(self, session_id: str) -> None:
         """Remove what was brought in and not placed."""
         pending.discard(session_id)
+
+    def _bring_preview(self, session_id: str, planned: PlannedMesh) -> None:
+        # `place` tries again, and tells if it fails again.
+        with contextlib.suppress(RuntimeError):
+            placing.bring_preview(self._scene(), session_id, planned)
 
     def _scene(self) -> bpy.types.Scene:
         scene = bpy.data.scenes.get(self.scene_name)

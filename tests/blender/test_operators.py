@@ -342,7 +342,7 @@ target = targets.SceneTarget(bpy.context.scene.name, Facing.FRONT)
 background = converter.Converter(cache)
 runner.start("x", Import(FolderJob(Path(sys.argv[2]), cache), target, background))
 background.warm_up()
-while background._process is None:
+while not any(server._process for server in background._servers):
     time.sleep(0.01)
 assert runner.is_running()
 if sys.argv[3] == "disable":

@@ -529,6 +529,7 @@ def test_a_preview_that_vanished_costs_only_itself(folder: Folder, tmp_path: Pat
     )
     running = under_way(copy, cache)
     (copy / "retopo_render_1.png").unlink()
+    bpy.data.batch_remove(list(bpy.data.images))
     outcome = running.run()
     running.close(2.0)
     assert outcome.error is None
