@@ -223,11 +223,16 @@ def _is_done(folder: Path, *, with_source: bool) -> bool:
         return False
     try:
         fields = json.loads((folder / report.REPORT_NAME).read_text(encoding="utf-8"))
-        meshes = [*fields["variations"], *([fields["source"]] if fields["source"] else [])]
+        source = fields["source"]
+        if source is None or source["status"] == "imported":
+            source_is_done = True
+        else:  # left out on purpose, or for a reason that will not go away
+            skipped = source["status"] == "skipped"
+            source_is_done = skipped and (source["error"] is not None or not with_source)
         return (
             fields["error"] is None
-            and (fields["source"] is not None or not with_source)
-            and all(mesh["status"] == "imported" for mesh in meshes)
+            and source_is_done
+            and all(each["status"] == "imported" for each in fields["variations"])
         )
     except (OSError, ValueError, KeyError, TypeError):
         return False

@@ -38,7 +38,7 @@ from .errors import (
     StillRunning,
     Unreachable,
 )
-from .session import Links, RemoteFile, Session, clean_name, parse_session
+from .session import NOT_NAMED, Links, RemoteFile, Session, clean_name, parse_session
 from .settings import Service
 
 if TYPE_CHECKING:
@@ -151,15 +151,17 @@ class WantedFile:
 
 
 def wanted_files(session: Session, *, with_source: bool) -> list[WantedFile]:
-    """The files of a session: the meshes first, since converting them takes longest. Variations
-    that the service has not finished are left out.
+    """The files of a session: the meshes first, since converting them takes longest.
+
+    Variations that the service has not finished are left out, and a source without a file.
     """
     complete = [variation for variation in session.variations if variation.is_complete]
     files = [
         WantedFile(FileKind.MESH, each.index, each.mesh, mesh_name(each.index)) for each in complete
     ]
-    if with_source and session.source is not None:
-        files.append(WantedFile(FileKind.SOURCE, -1, session.source.mesh, SOURCE_NAME))
+    source = session.source
+    if with_source and source is not None and source.mesh.problem != NOT_NAMED:
+        files.append(WantedFile(FileKind.SOURCE, -1, source.mesh, SOURCE_NAME))
     files += [
         WantedFile(FileKind.PREVIEW, each.index, each.preview, preview_name(each.index))
         for each in complete
@@ -258,7 +260,7 @@ class Job(ABC):
 def _locate(folder: Path, file: WantedFile) -> Path:
     """The file beside `session.json`: only the last part of a URL or path counts."""
     if file.remote.url is None:
-        raise MissingFile(file.remote.problem or "the session names no file for it")
+        raise MissingFile(file.remote.problem or NOT_NAMED)
     link = file.remote.url
     path = link.partition("?")[0].partition("#")[0]
     # Some programs save a file under its name as it is spelt in the URL.
@@ -442,7 +444,7 @@ class DownloadJob(Job):
     def _bring(self, transport: Transport, file: WantedFile) -> FileReady:
         """The file from the cache, else from the storage host."""
         if file.remote.url is None:
-            raise MissingFile(file.remote.problem or "the session names no file for it")
+            raise MissingFile(file.remote.problem or NOT_NAMED)
         path = self.cache.folder(self.session_id) / file.cache_name
         url = file.remote.url
         cached = self.cache.find(path, {"origin": _origin(url)})

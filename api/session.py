@@ -34,6 +34,9 @@ _ASSET_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
+NOT_NAMED = "the session names no file for it"
+
+
 class Links(enum.Enum):
     """Which links in a session may be used."""
 
@@ -189,7 +192,7 @@ def is_loopback(host: str | None) -> bool:
 def remote_file(value: object, links: Links) -> RemoteFile:
     """The file that a link in a session stands for."""
     if not isinstance(value, str) or not value.strip():
-        return RemoteFile(None, "the session names no file for it")
+        return RemoteFile(None, NOT_NAMED)
     url = value.strip()
     if links is Links.LOCAL:
         return RemoteFile(url)

@@ -30,9 +30,8 @@ from ..api.jobs import (
     Stopped,
     Waiting,
     log_failure,
-    wanted_files,
 )
-from ..api.session import Session, Variation
+from ..api.session import NOT_NAMED, Session, Variation
 from .converter import Answer, Converted, Converter, NoProcess, run_here
 from .models import (
     ConvertedMesh,
@@ -322,13 +321,7 @@ class Import:
             self._warm_up(session.session_id)
         self.outcome.session = session
         self.outcome.variations = [_variation_outcome(each) for each in session.variations]
-        if session.source is not None and any(
-            file.kind is FileKind.SOURCE
-            for file in wanted_files(session, with_source=self._job.with_source)
-        ):
-            self.outcome.source = MeshOutcome(
-                Role.SOURCE, -1, session.source.asset_id, session.source.name
-            )
+        self.outcome.source = _source_outcome(session, with_source=self._job.with_source)
 
     def _take_file(self, file: FileReady) -> None:
         outcome = self._mesh_outcome(file.index)
@@ -441,6 +434,19 @@ def _variation_outcome(variation: Variation) -> MeshOutcome:
     if not variation.is_complete:
         outcome.status = Status.SKIPPED
         outcome.error = f"the service has not finished it ({variation.status})"
+    return outcome
+
+
+def _source_outcome(session: Session, *, with_source: bool) -> MeshOutcome | None:
+    source = session.source
+    if source is None:
+        return None
+    outcome = MeshOutcome(Role.SOURCE, -1, source.asset_id, source.name)
+    if not with_source:
+        outcome.status = Status.SKIPPED
+    elif source.mesh.problem == NOT_NAMED:
+        outcome.status = Status.SKIPPED
+        outcome.error = NOT_NAMED
     return outcome
 
 

@@ -120,7 +120,9 @@ def test_connections_are_kept_alive(service: StandIn, cache_root: Path) -> None:
     service.add_session(document=session_document(count), files=files)
     assert len(run(download_job(service, cache_root)).ready) == 2 * count + 1
     assert len(service.file_requests) == 2 * count + 1
-    assert len({request.connection_id for request in service.file_requests}) <= 12
+    assert (
+        len({request.connection_id for request in service.file_requests}) <= jobs.PARALLEL_DOWNLOADS
+    )
 
 
 def test_a_connection_serves_again_after_the_session_was_waited_for(

@@ -150,11 +150,26 @@ def test_sources_in_every_form(run: Run, service: StandIn, tmp_path: Path) -> No
 def test_without_the_source(run: Run, service: StandIn) -> None:
     session_id = add(service)
     assert run("--no-source", session_id) == 0
-    assert run.report(session_id)["source"] is None
+    assert run.report(session_id)["source"]["status"] == "skipped"
     assert "mesh.glb" not in {each.name for each in service.file_requests}
     # The source was not asked for then; now it is.
     assert run(session_id) == 0
     assert run.report(session_id)["source"]["status"] == "imported"
+
+
+@pytest.mark.parametrize("mesh", [None, "ASSET_IN", {"_id": "ASSET_IN", "name": "Box"}])
+def test_a_session_whose_source_has_no_file(run: Run, service: StandIn, mesh: object) -> None:
+    session_id = add(service, input={"mesh": mesh, "model": "swift"})
+    assert run(session_id) == 0
+    source = run.report(session_id)["source"]
+    if mesh is None:
+        assert source is None
+    else:
+        assert (source["status"], source["metrics"]) == ("skipped", None)
+        assert source["error"] == "the session names no file for it"
+    # There is nothing to make up for.
+    assert run(session_id) == 0
+    assert f"{session_id}: imported already" in run.said
 
 
 def test_the_sample(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
