@@ -18,7 +18,7 @@ _GAP = 0.08
 """Between a mesh and its preview, as a share of the row's size."""
 _SLOT_GAP = 0.3
 _ROW_GAP = 0.6
-_LABEL_LINE = 0.085
+_LABEL_LINE = 0.1
 _LABEL_GAP = 0.06
 
 
@@ -56,10 +56,11 @@ class Facing(enum.Enum):
 
 @dataclass(frozen=True)
 class PreviewPlace:
-    """The centre of a preview image and its longer side, in scene units."""
+    """The centre of a preview image and its size, in scene units."""
 
     location: Vector3
-    size: float
+    width: float
+    height: float
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def _slot(
         height = height or size
         width = height * image.width / image.height
         end = right + _GAP * size + width
-        preview = PreviewPlace((end - width / 2, middle_y, middle_z), max(width, height))
+        preview = PreviewPlace((end - width / 2, middle_y, middle_z), width, height)
 
     if facing is Facing.TOP:
         anchor = ((left + end) / 2, near - _LABEL_GAP * size, lower[2])

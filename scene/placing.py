@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 
 import bpy
-from mathutils import Vector
+from mathutils import Euler, Vector
 
 from . import pending
 from .layout import (
@@ -25,6 +25,8 @@ from .layout import (
     row_start,
 )
 from .models import PlannedMesh, Role, RowPlan
+
+_LABEL_MATERIAL = "CSM Retopo Label"
 
 _Key = tuple[str, int]
 """Role and index: what an object of a session is found by."""
@@ -116,7 +118,7 @@ class _Row:
         for role, at in ((Role.PREVIEW, slot.preview), (Role.LABEL, slot.label)):
             left = self._have.get((role, planned.index))
             if left is not None and left.parent is None and at is not None:
-                _attach(left, obj, at, slot)
+                self._attach(left, obj, at, slot)
         return obj
 
     def _place_preview(
@@ -129,12 +131,11 @@ class _Row:
         if obj is None:
             obj = bpy.data.objects.new(f"{planned.name} Preview", None)
             obj.empty_display_type = "IMAGE"
-            obj.empty_image_offset = (-0.5, -0.5)
             obj.use_empty_image_alpha = False
-            obj.empty_display_size = at.size
+            obj.empty_display_size = max(at.width, at.height)
             obj.rotation_euler = self._facing.rotation
             self._collection.objects.link(obj)
-            _attach(obj, mesh_object, at, slot)
+            self._attach(obj, mesh_object, at, slot)
         old = obj.data
         obj.data = image
         if old is not None and old.users == 0:
@@ -150,13 +151,36 @@ class _Row:
             curve.align_x = "CENTER"
             curve.align_y = "TOP"
             curve.size = slot.label.text_size
+            curve.materials.append(_label_material())
             obj = bpy.data.objects.new(name, curve)
             obj.rotation_euler = self._facing.rotation
             self._collection.objects.link(obj)
-            _attach(obj, mesh_object, slot.label, slot)
+            self._attach(obj, mesh_object, slot.label, slot)
         if obj.mode == "OBJECT":
             obj.data.body = label_text(planned)
         self._mark(obj, planned, Role.LABEL)
+
+    def _attach(
+        self,
+        child: bpy.types.Object,
+        parent: bpy.types.Object,
+        at: PreviewPlace | LabelPlace,
+        slot: Slot,
+    ) -> None:
+        """Make it follow the mesh, from where the slot would have it.
+
+        Its origin stays as near to the mesh's as can be, with the picture or text drawn aside:
+        Blender draws a line between the origins of a parent and its child.
+        """
+        turn = Euler(child.rotation_euler).to_matrix()
+        right, up, out = turn.transposed() @ (Vector(at.location) - Vector(slot.location))
+        child.parent = parent
+        child.location = turn @ Vector((0.0, 0.0, out))
+        if isinstance(at, PreviewPlace):
+            child.empty_image_offset = (right / at.width - 0.5, up / at.height - 0.5)
+        else:
+            child.data.offset_x = right
+            child.data.offset_y = up
 
     def _mark(self, obj: bpy.types.Object, planned: PlannedMesh, role: Role) -> None:
         carried = obj.csm_retopo
@@ -242,12 +266,12 @@ def _has_preview(obj: bpy.types.Object | None, planned: PlannedMesh) -> bool:
     return obj is not None and obj.csm_retopo.file_sha256 == planned.preview.sha256
 
 
-def _attach(
-    child: bpy.types.Object,
-    parent: bpy.types.Object,
-    at: PreviewPlace | LabelPlace,
-    slot: Slot,
-) -> None:
-    """Make it follow the mesh, from where the slot would have it."""
-    child.parent = parent
-    child.location = Vector(at.location) - Vector(slot.location)
+def _label_material() -> bpy.types.Material:
+    """A white that stands out against the viewport, one for all labels."""
+    material = bpy.data.materials.get(_LABEL_MATERIAL)
+    if material is None:
+        material = bpy.data.materials.new(_LABEL_MATERIAL)
+        material.diffuse_color = (1.0, 1.0, 1.0, 1.0)
+        material.roughness = 1.0
+        material.specular_intensity = 0.0
+    return material

@@ -127,7 +127,8 @@ def draw(blend: Path, picture: Path) -> None:
         elif role == "VARIATION":
             show_edges(scene, obj, dark)
 
-    lower, upper = extent([obj for obj in objects if obj.type in {"MESH", "FONT", "EMPTY"}])
+    bpy.context.view_layer.update()
+    lower, upper = extent([obj for obj in scene.objects if obj.type in {"MESH", "FONT"}])
     width, height = upper[0] - lower[0], upper[2] - lower[2]
     camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
     camera.data.type = "ORTHO"
@@ -187,10 +188,13 @@ def show_preview(scene: Any, empty: Any) -> None:
 
     image = empty.data
     width, height = image.size
-    half = empty.empty_display_size / 2
-    x, y = half * min(width / height, 1.0), half * min(height / width, 1.0)
+    scale = empty.empty_display_size / max(width, height)
+    left = empty.empty_image_offset[0] * width * scale
+    low = empty.empty_image_offset[1] * height * scale
+    right, high = left + width * scale, low + height * scale
     mesh = bpy.data.meshes.new(empty.name)
-    mesh.from_pydata([(-x, -y, 0), (x, -y, 0), (x, y, 0), (-x, y, 0)], [], [(0, 1, 2, 3)])
+    corners = [(left, low, 0), (right, low, 0), (right, high, 0), (left, high, 0)]
+    mesh.from_pydata(corners, [], [(0, 1, 2, 3)])
     layer = mesh.uv_layers.new()
     for loop, uv in zip(layer.data, [(0, 0), (1, 0), (1, 1), (0, 1)], strict=True):
         loop.uv = uv
@@ -212,12 +216,7 @@ def extent(objects: list[Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
     points = []
     for obj in objects:
-        if obj.type == "EMPTY":
-            half = obj.empty_display_size / 2
-            corners = [Vector((x, y, 0.0)) for x in (-half, half) for y in (-half, half)]
-        else:
-            corners = [Vector(corner) for corner in obj.bound_box]
-        points += [obj.matrix_world @ corner for corner in corners]
+        points += [obj.matrix_world @ Vector(corner) for corner in obj.bound_box]
     lower = tuple(min(point[axis] for point in points) for axis in range(3))
     upper = tuple(max(point[axis] for point in points) for axis in range(3))
     return lower, upper
