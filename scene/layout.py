@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .models import Metrics, PlannedMesh, Role, RowPlan, Vector3
+from .models import PlannedMesh, Role, RowPlan, Vector3
 
 _GAP = 0.08
 """Between a mesh and its preview, as a share of the row's size."""
@@ -162,14 +162,12 @@ def _letter_width(letter: str) -> float:
 
 
 def label_text(planned: PlannedMesh) -> str:
-    """Two lines: the name, then faces and share of quads."""
-    source = "Source · " if planned.role is Role.SOURCE else ""
-    return f"{planned.name}\n{source}{faces_text(planned.mesh.metrics)}"
-
-
-def faces_text(metrics: Metrics) -> str:
-    """How many faces, and which share of them are quads."""
-    return f"{metrics.get('faces') or 0:,} faces · {percent_text(metrics.get('quad_ratio'))} quads"
+    """Two lines: the name, then faces and, of a variation, the share of quads."""
+    metrics = planned.mesh.metrics
+    faces = f"{metrics.get('faces') or 0:,} faces"
+    if planned.role is Role.SOURCE:
+        return f"{planned.name}\nSource · {faces}"
+    return f"{planned.name}\n{faces} · {percent_text(metrics.get('quad_ratio'))} quads"
 
 
 def percent_text(ratio: float | None) -> str:

@@ -139,7 +139,7 @@ def test_previews_are_packed_beside_their_mesh_and_as_high(folder: Folder) -> No
 def test_labels_tell_name_faces_and_share_of_quads(folder: Folder) -> None:
     place(folder)
     source, first, *_ = objects("LABEL")
-    assert source.data.body == "Box\nSource · 12 faces · 0 % quads"
+    assert source.data.body == "Box\nSource · 12 faces"
     assert first.data.body == "Box retopo 1\n6 faces · 100 % quads"
     assert first.parent == objects("VARIATION")[0]
     assert box(first)[2][1] < box(objects("VARIATION")[0])[2][0]
