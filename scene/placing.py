@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 
 import bpy
-from mathutils import Euler, Vector
+from mathutils import Vector
 
 from . import pending
 from .layout import (
@@ -172,7 +172,7 @@ class _Row:
         Its origin stays as near to the mesh's as can be, with the picture or text drawn aside:
         Blender draws a line between the origins of a parent and its child.
         """
-        turn = Euler(child.rotation_euler).to_matrix()
+        turn = child.rotation_euler.to_matrix()
         right, up, out = turn.transposed() @ (Vector(at.location) - Vector(slot.location))
         child.parent = parent
         child.location = turn @ Vector((0.0, 0.0, out))

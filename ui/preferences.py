@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import bpy
 from bpy.props import FloatProperty, StringProperty
@@ -44,19 +45,18 @@ class CSM_RETOPO_AP_preferences(bpy.types.AddonPreferences):
         layout.use_property_decorate = False
         column = layout.column()
         column.prop(self, "api_key")
+        _draw_note(column, "Stored as plain text in your preferences", "UNLOCKED")
         if "CSM_API_KEY" in os.environ:
-            _draw_note(column, "The variable CSM_API_KEY is set and comes first", "INFO")
-        else:
-            _draw_note(column, "Stored as plain text in Blender's preferences file", "UNLOCKED")
+            _draw_note(column, "CSM_API_KEY is set and comes first", "INFO")
         column.prop(self, "api_url", placeholder="https://api.csm.ai")
         if "CSM_API_URL" in os.environ:
-            _draw_note(column, "The variable CSM_API_URL is set and comes first", "INFO")
+            _draw_note(column, "CSM_API_URL is set and comes first", "INFO")
         row = layout.row(align=True)
         row.prop(self, "cache_limit_gb", text="Cache Limit (GB)")
         row.operator("csm_retopo.clear_cache", icon="TRASH")
 
 
-def _draw_note(layout: bpy.types.UILayout, text: str, icon: str) -> None:
+def _draw_note(layout: bpy.types.UILayout, text: str, icon: Any) -> None:
     """A line under a field, that begins where the field does."""
     split = layout.split(factor=0.4)
     split.active = False

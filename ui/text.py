@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import blf
 import bpy
@@ -18,7 +19,7 @@ def draw_text(
     layout: bpy.types.UILayout,
     context: bpy.types.Context,
     text: str,
-    icon: str,
+    icon: Any,
     *,
     in_box: bool = False,
 ) -> None:

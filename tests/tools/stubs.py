@@ -21,6 +21,7 @@ CORRECTIONS = {
         ),
         # Never None where an add-on's code runs.
         (r"(def preferences\(self\) -> Preferences) \| None", r"\1"),
+        (r"(def region\(self\) -> Region) \| None: \.\.\.", r"\1: ..."),
         (r"(def scene\(self\) -> Scene) \| None: \.\.\.", r"\1: ..."),
         (r"(def view_layer\(self\) -> ViewLayer) \| None: \.\.\.", r"\1: ..."),
         (r"(def window_manager\(self\) -> WindowManager) \| None", r"\1"),
@@ -53,6 +54,9 @@ CORRECTIONS = {
             r"(class (?:Color|Euler|Quaternion|Vector):\n)",
             r"\1    def __iter__(self) -> typing.Iterator[float]: ...\n",
         ),
+    ],
+    "blf/__init__.pyi": [
+        (r"(def dimensions\(.*\)) -> None:", r"\1 -> tuple[float, float]:"),
     ],
     "bpy/utils/__init__.pyi": [
         (
