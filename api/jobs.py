@@ -365,6 +365,7 @@ class DownloadJob(Job):
             links=self.service.links,
             connections=PARALLEL_DOWNLOADS,
         )
+        self._emit(Progress(0, 0, 0, 0))  # all is there; from here on it waits for the network
         try:
             try:
                 session = self._fetch_session(transport)

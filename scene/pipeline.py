@@ -44,7 +44,7 @@ from .models import (
     blend_path,
 )
 
-STEP_BUDGET_S = 0.015
+STEP_BUDGET_S = 0.008
 """How long one step goes on taking up further work. A single piece of work can exceed it."""
 
 
@@ -174,6 +174,7 @@ class Import:
         self._keep_converter = keep_converter
         self._tell = tell or (lambda line: None)
         self._fetching = True
+        self._is_warm = False
         self._converting = 0
         self._converted = 0
         self._outcome_of: dict[str, MeshOutcome] = {}
@@ -182,8 +183,6 @@ class Import:
     def start(self) -> None:
         """Begin."""
         self._job.start()
-        if self._job.session_id:
-            self._warm_up(self._job.session_id)
 
     def cancel(self) -> None:
         """End it: the scene stays as it was; what is in the cache stays there."""
@@ -226,9 +225,11 @@ class Import:
         return self.outcome
 
     @property
-    def is_busy_here(self) -> bool:
-        """Whether all that is left is done on this machine, at once."""
-        return not self._fetching and not self._target.waits
+    def pause_s(self) -> float:
+        """How long there will hardly be any news."""
+        if self.waiting_s is not None or self._target.waits:
+            return 0.2
+        return 0.01 if self._fetching else 0.005
 
     @property
     def fraction(self) -> float:
@@ -296,6 +297,9 @@ class Import:
                 self.waiting_s = elapsed_s
             case Progress():
                 self.progress = message
+                # Not before: to start a process in the middle of the job's imports slows both.
+                if self._job.session_id:
+                    self._warm_up(self._job.session_id)
             case FileReady():
                 self._take_file(message)
             case FileFailed(kind, index, reason):
@@ -313,12 +317,13 @@ class Import:
         """Have the background Blender start now, to be there with the first file, unless the
         session was converted before and it may not be needed at all.
         """
-        if not any((self._cache.root / session_id).glob("*.blend")):
-            self._converter.warm_up()
+        if not self._is_warm:
+            self._is_warm = True
+            if not any((self._cache.root / session_id).glob("*.blend")):
+                self._converter.warm_up()
 
     def _note_session(self, session: Session) -> None:
-        if not self._job.session_id:
-            self._warm_up(session.session_id)
+        self._warm_up(session.session_id)
         self.outcome.session = session
         self.outcome.variations = [_variation_outcome(each) for each in session.variations]
         self.outcome.source = _source_outcome(session, with_source=self._job.with_source)

@@ -13,10 +13,6 @@ import bpy
 from ..api.errors import Cancelled, CsmError
 from .pipeline import Import, Outcome
 
-INTERVAL_S = 0.03
-SHORT_INTERVAL_S = 0.005
-"""While all that is left is done on this machine."""
-
 SHUTDOWN_S = 1.5
 
 _running: dict[str, Import] = {}
@@ -33,7 +29,7 @@ def start(key: str, running: Import) -> None:
     _running[key] = running
     _show()
     if not bpy.app.timers.is_registered(_pump):
-        bpy.app.timers.register(_pump, first_interval=INTERVAL_S)
+        bpy.app.timers.register(_pump, first_interval=0.0)
 
 
 def is_running(key: str = "") -> bool:
@@ -88,9 +84,7 @@ def _pump() -> float | None:
         if running.is_over:
             _finish(key)
     _show()
-    if not _running:
-        return None
-    return SHORT_INTERVAL_S if any(each.is_busy_here for each in _running.values()) else INTERVAL_S
+    return min((each.pause_s for each in _running.values()), default=None)
 
 
 def _finish(key: str) -> None:
