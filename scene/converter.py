@@ -243,8 +243,9 @@ class _Process:
                 encoding="utf-8",
                 errors="replace",
                 env=_environment(self._folder.name),
-                # Only Windows has it: no console window for it.
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+                # Only Windows has these: no console window, and the artist's Blender first.
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0)
+                | getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0),
             )
         except OSError:
             self._folder.cleanup()

@@ -131,11 +131,11 @@ class Target(Protocol):
     def needs_converter(self) -> bool:
         """Whether `put` has the converter do something."""
 
-    def take(self, session_id: str, planned: PlannedMesh) -> None:
-        """Do what can be done with a mesh and its preview while others are still converted.
+    def take_mesh(self, session_id: str, planned: PlannedMesh) -> None:
+        """Do what can be done with a mesh while others are still on their way. Raises CsmError."""
 
-        Raises CsmError.
-        """
+    def take_preview(self, session_id: str, index: int, preview: Preview) -> None:
+        """The same for a variation's preview image. Raises CsmError."""
 
     def put(self, plan: RowPlan, outcome: Outcome) -> Iterator[bool | None]:
         """Put it there, a bounded piece of work per step; None says that it only waits.
@@ -144,7 +144,7 @@ class Target(Protocol):
         """
 
     def discard(self, session_id: str) -> None:
-        """Take back what `take` and an unfinished `put` left."""
+        """Take back what `take_...` and an unfinished `put` left."""
 
 
 class Import:
@@ -333,9 +333,10 @@ class Import:
         if file.kind is FileKind.PREVIEW:
             self._tell(f"{outcome.name}: preview image {file.width} x {file.height}")
             outcome.preview = Preview(str(file.path), file.sha256, file.width, file.height)
+            with contextlib.suppress(CsmError):  # as below: `put` does it again
+                self._target.take_preview(self._session_id, file.index, outcome.preview)
             return
-        assert self.outcome.session is not None
-        folder = self._cache.folder(self.outcome.session.session_id)
+        folder = self._cache.folder(self._session_id)
         name = "source" if file.kind is FileKind.SOURCE else f"variation_{file.index}"
         request = ConvertRequest(str(file.path), file.sha256, str(blend_path(folder / name)))
         self._outcome_of[request.blend] = outcome
@@ -369,10 +370,9 @@ class Import:
                 self._forget_fetched(Path(request.path))
             return
         outcome.mesh = answer.mesh
-        assert self.outcome.session is not None
         # What goes wrong here goes wrong again, and is told, when all is put in place.
         with contextlib.suppress(CsmError):
-            self._target.take(self.outcome.session.session_id, _planned(outcome, answer.mesh))
+            self._target.take_mesh(self._session_id, _planned(outcome, answer.mesh))
         self._tell(f"{outcome.name}: {answer.mesh.metrics['faces']:,} faces")
         self.outcome.warnings += [f"{outcome.name}: {each}" for each in answer.mesh.warnings]
 
@@ -426,6 +426,11 @@ class Import:
             if each is not None and each.status is Status.PENDING:
                 each.status = Status.SKIPPED
                 each.error = each.error or (str(error) if error else None)
+
+    @property
+    def _session_id(self) -> str:
+        assert self.outcome.session is not None
+        return self.outcome.session.session_id
 
     def _mesh_outcome(self, index: int) -> MeshOutcome:
         if index >= 0:

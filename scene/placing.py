@@ -24,7 +24,7 @@ from .layout import (
     row_size,
     row_start,
 )
-from .models import PlannedMesh, Role, RowPlan
+from .models import PlannedMesh, Preview, Role, RowPlan
 
 _LABEL_MATERIAL = "CSM Retopo Label"
 
@@ -49,14 +49,14 @@ def bring_mesh(scene: bpy.types.Scene, session_id: str, planned: PlannedMesh) ->
         pending.bring_mesh(session_id, planned)
 
 
-def bring_preview(scene: bpy.types.Scene, session_id: str, planned: PlannedMesh) -> None:
-    """Have the preview image wait for `place`, unless there is none or the scene has it already.
+def bring_preview(scene: bpy.types.Scene, session_id: str, index: int, preview: Preview) -> None:
+    """Have the preview image wait for `place`, unless the scene has it already.
 
-    Main thread. Raises RuntimeError for a file that is gone.
+    Main thread. Raises OSError for a file that is gone.
     """
-    obj = _session_objects(scene, session_id).get((Role.PREVIEW, planned.index))
-    if planned.preview is not None and not _has_preview(obj, planned):
-        pending.bring_preview(session_id, planned)
+    obj = _session_objects(scene, session_id).get((Role.PREVIEW, index))
+    if not _has_preview(obj, preview):
+        pending.bring_preview(session_id, index, preview)
 
 
 def place(scene: bpy.types.Scene, plan: RowPlan, facing: Facing) -> list[str]:
@@ -102,10 +102,10 @@ class _Row:
         obj.csm_retopo.file_sha256 = planned.mesh.file_sha256
         obj.csm_retopo.metrics = json.dumps(planned.mesh.metrics)
         self._place_label(obj, planned, slot)
-        if slot.preview is not None:
+        if planned.preview is not None and slot.preview is not None:
             try:
-                self._place_preview(obj, planned, slot, slot.preview)
-            except RuntimeError:
+                self._place_preview(obj, planned, planned.preview, slot, slot.preview)
+            except OSError:
                 return f"{planned.name} has no preview image: it can't be read"
         return None
 
@@ -122,14 +122,21 @@ class _Row:
         return obj
 
     def _place_preview(
-        self, mesh_object: bpy.types.Object, planned: PlannedMesh, slot: Slot, at: PreviewPlace
+        self,
+        mesh_object: bpy.types.Object,
+        planned: PlannedMesh,
+        preview: Preview,
+        slot: Slot,
+        at: PreviewPlace,
     ) -> None:
         obj = self._have.get((Role.PREVIEW, planned.index))
-        if planned.preview is None or _has_preview(obj, planned):
+        if _has_preview(obj, preview):
             return
-        image = pending.take_preview(self._plan.session_id, planned)
+        name = f"{planned.name} Preview"
+        image = pending.take_preview(self._plan.session_id, planned.index, preview)
+        image.name = name
         if obj is None:
-            obj = bpy.data.objects.new(f"{planned.name} Preview", None)
+            obj = bpy.data.objects.new(name, None)
             obj.empty_display_type = "IMAGE"
             obj.use_empty_image_alpha = False
             obj.empty_display_size = max(at.width, at.height)
@@ -141,7 +148,7 @@ class _Row:
         if old is not None and old.users == 0:
             bpy.data.images.remove(old)
         self._mark(obj, planned, Role.PREVIEW)
-        obj.csm_retopo.file_sha256 = planned.preview.sha256
+        obj.csm_retopo.file_sha256 = preview.sha256
 
     def _place_label(self, mesh_object: bpy.types.Object, planned: PlannedMesh, slot: Slot) -> None:
         obj = self._have.get((Role.LABEL, planned.index))
@@ -261,9 +268,8 @@ def _has_mesh(obj: bpy.types.Object | None, planned: PlannedMesh) -> bool:
     return obj is not None and obj.csm_retopo.file_sha256 == planned.mesh.file_sha256
 
 
-def _has_preview(obj: bpy.types.Object | None, planned: PlannedMesh) -> bool:
-    assert planned.preview is not None
-    return obj is not None and obj.csm_retopo.file_sha256 == planned.preview.sha256
+def _has_preview(obj: bpy.types.Object | None, preview: Preview) -> bool:
+    return obj is not None and obj.csm_retopo.file_sha256 == preview.sha256
 
 
 def _label_material() -> bpy.types.Material:

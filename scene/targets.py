@@ -14,7 +14,7 @@ from ..api.errors import CsmError
 from . import pending, placing
 from .converter import Assembled, Converter, NoProcess
 from .layout import Facing
-from .models import AssembleRequest, PlannedMesh, RowPlan
+from .models import AssembleRequest, PlannedMesh, Preview, RowPlan
 from .pipeline import Outcome
 
 UNDO_MESSAGE = "Import Retopology Session"
@@ -35,19 +35,25 @@ class SceneTarget:
     waits: bool = False
     needs_converter = False
 
-    def take(self, session_id: str, planned: PlannedMesh) -> None:
-        """Bring the mesh and its preview into the file already."""
+    def take_mesh(self, session_id: str, planned: PlannedMesh) -> None:
+        """Bring the mesh into the file already."""
         placing.bring_mesh(self._scene(), session_id, planned)
-        self._bring_preview(session_id, planned)
+
+    def take_preview(self, session_id: str, index: int, preview: Preview) -> None:
+        """Bring the preview image into the file already."""
+        # `place` tries again, and tells if it fails again.
+        with contextlib.suppress(OSError):
+            placing.bring_preview(self._scene(), session_id, index, preview)
 
     def put(self, plan: RowPlan, outcome: Outcome) -> Iterator[bool | None]:
-        """Bring a mesh or a preview into the file per step, then place them all in one."""
+        """Bring in what an undo took away since, a piece per step, then place all in one."""
         # The scene is looked up each time: between two steps the artist can do anything.
         for planned in plan.meshes:
-            placing.bring_mesh(self._scene(), plan.session_id, planned)
+            self.take_mesh(plan.session_id, planned)
             yield True
-            self._bring_preview(plan.session_id, planned)
-            yield True
+            if planned.preview is not None:
+                self.take_preview(plan.session_id, planned.index, planned.preview)
+                yield True
         yield None  # so that placing has a step of its own
         while self.interactive and not _in_object_mode():
             self.stage = "Ready: waiting for Object Mode"
@@ -63,11 +69,6 @@ class SceneTarget:
     def discard(self, session_id: str) -> None:
         """Remove what was brought in and not placed."""
         pending.discard(session_id)
-
-    def _bring_preview(self, session_id: str, planned: PlannedMesh) -> None:
-        # `place` tries again, and tells if it fails again.
-        with contextlib.suppress(RuntimeError):
-            placing.bring_preview(self._scene(), session_id, planned)
 
     def _scene(self) -> bpy.types.Scene:
         scene = bpy.data.scenes.get(self.scene_name)
@@ -86,8 +87,11 @@ class FileTarget:
     waits = False
     needs_converter = True
 
-    def take(self, session_id: str, planned: PlannedMesh) -> None:
+    def take_mesh(self, session_id: str, planned: PlannedMesh) -> None:
         """Nothing is done ahead: the background Blender writes all at once."""
+
+    def take_preview(self, session_id: str, index: int, preview: Preview) -> None:
+        """Nothing is done ahead."""
 
     def put(self, plan: RowPlan, outcome: Outcome) -> Iterator[bool | None]:
         """Ask for the file and wait for it."""

@@ -8,6 +8,7 @@ module. Answers start with MARK, since Blender's importers write to the same str
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
 import types
@@ -31,6 +32,8 @@ def _answer(**fields: object) -> None:
 
 def main() -> None:
     """Answer requests until the input ends."""
+    if hasattr(os, "nice"):
+        os.nice(10)  # the artist's Blender comes first; on Windows, the parent sees to it
     _adopt_package()
     from csm_retopo.api.cache import Cache
     from csm_retopo.api.errors import CsmError, FileError

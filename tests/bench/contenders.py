@@ -284,13 +284,12 @@ def _session_of(pipeline: Any) -> list[Any]:
 def _watch_parts() -> dict[str, float]:
     """A dictionary that gathers how long the parts of the placing take."""
     parts: dict[str, float] = {}
+    pending = importlib.import_module(f"{MODULE}.scene.pending")
     placing = importlib.import_module(f"{MODULE}.scene.placing")
     targets = importlib.import_module(f"{MODULE}.scene.targets")
 
     def watch(module: Any, name: str, label: str) -> None:
-        function = getattr(module, name, None)
-        if function is None:
-            return
+        function = getattr(module, name)
 
         def watched(*args: Any, **kwargs: Any) -> Any:
             before = time.perf_counter()
@@ -301,7 +300,8 @@ def _watch_parts() -> dict[str, float]:
 
         setattr(module, name, watched)
 
-    watch(placing, "_append", "append")
+    watch(pending, "_append", "append")
+    watch(pending, "_load", "preview")
     watch(placing, "place", "place")
     watch(targets, "_push_undo_step", "undo")
     return parts

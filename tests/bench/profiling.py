@@ -75,9 +75,10 @@ def _events_of(
 
 def _watch_here(note: Note, log: Path) -> None:
     module = _module
-    jobs, converter, placing = (
+    jobs, converter, pending, placing = (
         module("api.jobs"),
         module("scene.converter"),
+        module("scene.pending"),
         module("scene.placing"),
     )
     _watch_messages(jobs, note)
@@ -85,10 +86,10 @@ def _watch_here(note: Note, log: Path) -> None:
     _watch(getattr(jobs, "DownloadJob", None), "_bring", _file_label, note)
     _watch(getattr(converter, "_Process", None), "__init__", "start of the process", note)
     _watch(getattr(converter, "_Process", None), "wait_until_ready", "wait for the process", note)
-    _watch(getattr(converter, "Converter", None), "_serve", _request_label, note)
+    _watch(getattr(converter, "_Server", None), "serve", _request_label, note)
     _watch(getattr(converter, "Converter", None), "join", "the converter's end", note)
     _watch(getattr(jobs, "Job", None), "join", "the job's end", note)
-    _watch(placing, "_append", "append", note)
+    _watch(pending, "_append", "append", note)
     _watch(placing, "place", "place", note)
     _watch(placing, "_place_preview", "  preview", note)
     _watch(placing, "_place_label", "  label", note)

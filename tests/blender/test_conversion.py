@@ -499,7 +499,8 @@ def test_without_a_process_it_works_in_place(
     assert cube.select_get()
     assert bpy.context.collection == collection
     kinds = sorted(kind for kind, _ in _everything() - before)
-    placed = [*["COLLECTION", "FONT", "MATERIAL"], *["CURVE"] * 3, *["IMAGE"] * 3]
+    # The materials are the source's and the labels'.
+    placed = [*["COLLECTION", "FONT"], *["MATERIAL"] * 2, *["CURVE"] * 3, *["IMAGE"] * 3]
     assert kinds == sorted([*placed, *["MESH"] * 3, *["OBJECT"] * 8])
     assert before <= _everything()
     assert not list(temporary.iterdir())
