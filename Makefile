@@ -12,7 +12,7 @@ IN_BLENDER = $(PYTHON) tests/tools/environments.py blender-$(BLENDER) >/dev/null
 	&& "$(ENVS)/blender-$(BLENDER)/bin/python"
 RUFF = $(PYTHON) tests/tools/environments.py lint >/dev/null && "$(ENVS)/lint/bin/ruff"
 
-.PHONY: help test lint types api api-oldest $(BLENDERS) build format demo bench lock clean
+.PHONY: help test lint types api api-oldest $(BLENDERS) gui build format demo bench lock clean
 
 help: ## Print this
 	@awk -F ':.*## ' '/^[a-z].*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ api-oldest: ## Test api/ without Blender, with what Blender 4.2 ships
 
 $(BLENDERS): # Test the extension in one Blender
 	@$(PYTHON) tests/tools/check.py build $@
+
+gui: ## Test the extension in the window of a Blender, with mouse and keys
+	@$(PYTHON) tests/tools/check.py build gui
 
 build: ## Build the extension: build/csm_retopo-VERSION.zip
 	@$(PYTHON) tests/tools/check.py build

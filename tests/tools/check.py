@@ -89,6 +89,13 @@ def blender(version: str) -> Tests:
     return _pytest(f"blender-{version}", python, "tests/blender", 1200)
 
 
+def gui() -> Tests:
+    """Test the built extension in the window of a Blender, as tests/gui/conftest.py describes."""
+    if not _archive().is_file():
+        raise CheckFailed("there is no extension to install")
+    return _pytest("gui", environments.interpreter("api"), "tests/gui", 1800)
+
+
 CHECKS: dict[str, Callable[[], str | Tests]] = {
     "lint": lint,
     "types": types,
@@ -97,6 +104,8 @@ CHECKS: dict[str, Callable[[], str | Tests]] = {
     "build": build,
     **{f"blender-{version}": partial(blender, version) for version in BLENDERS},
 }
+BY_NAME = {**CHECKS, "gui": gui}
+"""`gui` is no part of `all`: it needs a Blender with a window."""
 
 
 def main() -> int:
@@ -107,7 +116,7 @@ def main() -> int:
     for name in names:
         _announce(name)
         try:
-            result = CHECKS[name]()
+            result = BY_NAME[name]()
         except (CheckFailed, SetupError) as error:
             print(f"{name}: FAILED: {error}", flush=True)
             return 1
