@@ -140,11 +140,15 @@ def _slot(
         end = right + _GAP * size + width
         preview = PreviewPlace((end - width / 2, middle_y, middle_z), width, height)
 
+    below = lower[2] - _LABEL_GAP * size
     if facing is Facing.TOP:
         anchor = ((left + end) / 2, near - _LABEL_GAP * size, lower[2])
+    elif facing.value % 90:
+        # Seen from a corner, what is beside the mesh is before or behind it as well.
+        anchor = ((left + right) / 2, middle_y, below)
     else:
-        front = far if 90 < facing.value < 270 else near
-        anchor = ((left + end) / 2, front, lower[2] - _LABEL_GAP * size)
+        front = far if facing is Facing.BACK else near
+        anchor = ((left + end) / 2, front, below)
     # A long name is written smaller rather than let into the next slot.
     longest = max(sum(map(_letter_width, line)) for line in label_text(planned).splitlines())
     room = (end - left + 0.5 * _SLOT_GAP * size) * facing.breadth
