@@ -178,6 +178,8 @@ class Job(ABC):
     """What it does with files, to show to the user."""
 
     def __init__(self, cache: Cache, *, with_source: bool) -> None:
+        self.is_under_way = False
+        """Whether its imports are done, and what it does from here on is mostly waiting."""
         self.cache = cache
         self.with_source = with_source
         self.cancellation = Cancellation()
@@ -365,7 +367,7 @@ class DownloadJob(Job):
             links=self.service.links,
             connections=PARALLEL_DOWNLOADS,
         )
-        self._emit(Progress(0, 0, 0, 0))  # all is there; from here on it waits for the network
+        self.is_under_way = True
         try:
             try:
                 session = self._fetch_session(transport)

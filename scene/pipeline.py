@@ -266,6 +266,9 @@ class Import:
         """Do one piece of work. Returns whether there was one."""
         if self._putting is not None:
             return self._put_on()
+        # Not before: to start a process in the middle of the job's imports slows both.
+        if self._job.is_under_way and self._job.session_id:
+            self._warm_up(self._job.session_id)
         message = self._job.poll()
         if message is not None:
             self._take_message(message)
@@ -275,9 +278,10 @@ class Import:
             self._begin_putting()
             return True
         if answer is None and wait_s:
-            # News can come from either side: wait a little at the one that has more to do.
+            # News can come from elsewhere, too: then wait only a little here.
             if self._fetching:
-                message = self._job.poll(min(wait_s, 0.005) if self._converting else wait_s)
+                elsewhere = self._converting or not self._is_warm
+                message = self._job.poll(min(wait_s, 0.005) if elsewhere else wait_s)
                 if message is not None:
                     self._take_message(message)
                     return True
@@ -297,9 +301,6 @@ class Import:
                 self.waiting_s = elapsed_s
             case Progress():
                 self.progress = message
-                # Not before: to start a process in the middle of the job's imports slows both.
-                if self._job.session_id:
-                    self._warm_up(self._job.session_id)
             case FileReady():
                 self._take_file(message)
             case FileFailed(kind, index, reason):

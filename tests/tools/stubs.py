@@ -26,6 +26,8 @@ CORRECTIONS = {
         (r"(def view_layer\(self\) -> ViewLayer) \| None: \.\.\.", r"\1: ..."),
         (r"(def window_manager\(self\) -> WindowManager) \| None", r"\1"),
         (r"(def layout\(self\) -> UILayout) \| None", r"\1"),
+        # Bytes, says its documentation.
+        (r"(def pack\(self, data:) str", r"\1 bytes | str"),
         # What these return stands in their documentation.
         (
             r"(def panel(?:_prop)?\([^)]*\)) -> None:",
