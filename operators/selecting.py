@@ -63,9 +63,8 @@ def _frame_selected(context: bpy.types.Context) -> None:
     area = context.area
     if area is None or area.type != "VIEW_3D":
         return
-    region = next(region for region in area.regions if region.type == "WINDOW")
-    with context.temp_override(region=region):
-        bpy.ops.view3d.view_selected()
+    # Not with a context override, which can crash Blender while an import's threads run.
+    bpy.ops.view3d.view_selected("EXEC_REGION_WIN")
 
 
 register, unregister = bpy.utils.register_classes_factory((CSM_RETOPO_OT_select,))

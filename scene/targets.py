@@ -118,10 +118,9 @@ def _in_object_mode() -> bool:
 
 
 def _push_undo_step() -> None:
-    """One undo step for all that changed since the last."""
-    windows = bpy.context.window_manager.windows
-    if not windows:
-        return
-    window = bpy.context.window or windows[0]
-    with bpy.context.temp_override(window=window):
-        bpy.ops.ed.undo_push(message=UNDO_MESSAGE)
+    """One undo step for all that changed since the last.
+
+    Without a context override: with one, Blender reads a Python dictionary while it doesn't hold
+    Python's lock, and crashes when another thread does (seen in 4.2 and 4.5).
+    """
+    bpy.ops.ed.undo_push(message=UNDO_MESSAGE)

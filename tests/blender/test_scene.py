@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import threading
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +19,7 @@ from sessions import box, nothing_left, objects
 from bl_ext.user_default.csm_retopo.api.cache import Cache
 from bl_ext.user_default.csm_retopo.api.errors import CsmError
 from bl_ext.user_default.csm_retopo.api.jobs import FolderJob
-from bl_ext.user_default.csm_retopo.scene import converter, pending
+from bl_ext.user_default.csm_retopo.scene import converter, pending, targets
 from bl_ext.user_default.csm_retopo.scene.layout import Facing, facing_of_view
 from bl_ext.user_default.csm_retopo.scene.pipeline import Import
 from bl_ext.user_default.csm_retopo.scene.properties import read_metrics
@@ -519,6 +521,26 @@ def test_the_cache_is_cleared_and_an_undo_takes_away_what_waits(
     running.close(2.0)
     assert "is gone: import the session again" in str(outcome.error)
     assert not bpy.data.meshes
+
+
+def test_an_undo_step_while_threads_run() -> None:
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            os.lstat(__file__)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        # Blender crashes here, some of the time, when the step is pushed in a context override.
+        for _ in range(200):
+            targets._push_undo_step()
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
 
 
 def test_a_preview_that_vanished_costs_only_itself(folder: Folder, tmp_path: Path) -> None:
