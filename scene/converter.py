@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The background Blender, seen from the one that needs it.
+"""The background Blenders, seen from the one that needs them.
 
-A thread of its own feeds the process one request at a time and gives each a time limit. A request
-that hangs or crashes the process fails alone: the next one gets a new process.
+Each process has a thread that feeds it one request at a time, with a time limit. A request that
+hangs or crashes its process fails alone: the next one gets a new process.
 """
 
 from __future__ import annotations

@@ -256,11 +256,6 @@ def interior_vertices(arrays: MeshArrays, edge_faces: Ints) -> Bools:
     return interior
 
 
-def face_areas(arrays: MeshArrays) -> Floats:
-    """Return the area of each face, in square scene units: (F,). See `face_shapes`."""
-    return face_shapes(arrays)[0]
-
-
 def face_shapes(arrays: MeshArrays) -> tuple[Floats, Floats]:
     """Return the area of each face, and the scaled Jacobian of each quad: (F,), (F,).
 

@@ -239,11 +239,10 @@ class Import:
             return 0.95
         if not self.progress.files:
             return 0.0
-        whole = max(self.progress.total_bytes, 1)
-        files = self.progress.files_done / self.progress.files
-        fetched = min(files, 1.0)
+        fetched = min(self.progress.files_done / self.progress.files, 1.0)
         if self.progress.total_bytes:
-            fetched = max(fetched, min(self.progress.received_bytes / whole, 0.99) * 0.9)
+            received = self.progress.received_bytes / self.progress.total_bytes
+            fetched = max(fetched, min(received, 0.99) * 0.9)
         return 0.05 + 0.6 * fetched + 0.3 * (self._converted / meshes if meshes else 0.0)
 
     @property

@@ -359,16 +359,25 @@ def test_undo_and_redo(folder: Folder) -> None:
     assert len(bpy.data.objects) == count
 
 
-def under_way(folder: Path, cache: Cache) -> Import:
-    """An import that has begun to put meshes into the open scene."""
-    running = Import(
-        FolderJob(folder, cache),
-        SceneTarget(bpy.context.scene.name, Facing.FRONT),
-        converter.Converter(cache),
-    )
+def started(folder: Path, cache: Cache, facing: Facing = Facing.FRONT) -> Import:
+    """An import into the open scene that has begun."""
+    target = SceneTarget(bpy.context.scene.name, facing)
+    running = Import(FolderJob(folder, cache), target, converter.Converter(cache))
     running.start()
+    return running
+
+
+def about_to_put(folder: Path, cache: Cache) -> Import:
+    """An import whose meshes have all been converted."""
+    running = started(folder, cache)
     while running._putting is None:
         running._step_once(0.01)
+    return running
+
+
+def under_way(folder: Path, cache: Cache) -> Import:
+    """An import that has begun to put meshes into the open scene."""
+    running = about_to_put(folder, cache)
     running._step_once(0.0)
     running._step_once(0.0)
     assert len(bpy.data.meshes) == 4
@@ -403,12 +412,7 @@ def test_labels_and_previews_look_at_the_artist(
     toward: tuple[float, float, float],
 ) -> None:
     facing = facing_of_view(looking)
-    running = Import(
-        FolderJob(folder, cache),
-        SceneTarget(bpy.context.scene.name, facing),
-        converter.Converter(cache),
-    )
-    running.start()
+    running = started(folder, cache, facing)
     running.run()
     running.close(2.0)
     bpy.context.view_layer.update()
@@ -473,14 +477,7 @@ def test_objects_are_deleted_while_placing(folder: Folder, cache: Cache) -> None
     for each in objects("VARIATION"):
         each.csm_retopo.file_sha256 = "another"
     meshes = len(bpy.data.meshes)
-    running = Import(
-        FolderJob(folder, cache),
-        SceneTarget(bpy.context.scene.name, Facing.FRONT),
-        converter.Converter(cache),
-    )
-    running.start()
-    while running._putting is None:
-        running._step_once(0.01)
+    running = about_to_put(folder, cache)
     running._step_once(0.0)
     for each in list(bpy.data.objects):
         bpy.data.objects.remove(each)
