@@ -25,6 +25,7 @@ from .api.session import find_session_id
 from .scene import report, sessions
 from .scene.converter import Converter
 from .scene.pipeline import Import, Outcome
+from .scene.publishing import Files, Publication
 from .scene.targets import FileTarget
 
 COMMAND = "csm_retopo"
@@ -79,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         "import",
         help="import retopology sessions, each into a .blend and a report of its own",
         description="Import retopology sessions. Writes DIR/<session id>/session.blend and "
-        "report.json. The API key comes from CSM_API_KEY, else from the preferences.",
+        f"{report.REPORT_NAME}. The API key comes from CSM_API_KEY, else from the preferences.",
         epilog="Exit code: 0 everything was imported; 1 something was not, the rest is done; "
         "2 wrong usage.",
     )
@@ -99,6 +100,16 @@ def _parser() -> argparse.ArgumentParser:
         help="how long to wait for a session that is still running (default 0)",
     )
     command.add_argument("--no-source", action="store_true", help="leave the input mesh out")
+    command.add_argument(
+        "--report",
+        action="store_true",
+        help=f"write {report.PAGE_NAME}, too: a page with pictures, for any browser",
+    )
+    command.add_argument(
+        "--contact-sheet",
+        action="store_true",
+        help=f"write {report.SHEET_NAME}, too: a picture of all variations",
+    )
     command.add_argument(
         "--force",
         action="store_true",
@@ -138,7 +149,7 @@ def _is_comment(line: str) -> bool:
 def _import_all(texts: list[str], arguments: argparse.Namespace) -> int:
     cache = sessions.open_cache()
     converter = Converter(cache, sessions.cache_limit_bytes())
-    total = failed = 0
+    total = failed = unreported = 0
     done: set[str] = set()
     try:
         for text in texts:
@@ -148,19 +159,21 @@ def _import_all(texts: list[str], arguments: argparse.Namespace) -> int:
                     continue
                 done.add(source.session_id)
                 complete = _import_one(source, cache, converter, arguments)
+                reported = _report_one(source.session_id, converter, arguments)
             except CsmError as error:
                 _tell(f"{_shown(text)}: {error}")
-                complete = False
+                complete = reported = False
             except OSError as error:
                 _tell(f"{_shown(text)}: {arguments.output} can't be written ({error.strerror})")
-                complete = False
+                complete = reported = False
             total += 1
             failed += not complete
+            unreported += not reported
     finally:
         converter.close()
         converter.join(5.0)
     _tell(f"{total - failed} of {total} sessions imported whole")
-    return EXIT_FAILED if failed else EXIT_DONE
+    return EXIT_FAILED if failed or unreported else EXIT_DONE
 
 
 def _find_source(text: str) -> _Source:
@@ -215,6 +228,46 @@ def _import_one(
         _tell(f"{session_id}: {warning}")
     _tell(f"{session_id}: {outcome.summary()}")
     return outcome.is_complete
+
+
+def _report_one(session_id: str, converter: Converter, arguments: argparse.Namespace) -> bool:
+    """Write what was asked for of page and contact sheet, unless it is there and up to date.
+
+    Returns False when it could not be made. Raises CsmError and OSError.
+    """
+    folder = arguments.output.absolute() / session_id
+    outcome = folder / report.REPORT_NAME
+    made_at = 0 if arguments.force or not outcome.is_file() else outcome.stat().st_mtime_ns
+
+    def missing(wanted: bool, name: str) -> Path | None:
+        path = folder / name
+        is_there = path.is_file() and 0 < made_at <= path.stat().st_mtime_ns
+        return path if wanted and not is_there else None
+
+    files = Files(
+        missing(arguments.report, report.PAGE_NAME),
+        missing(arguments.contact_sheet, report.SHEET_NAME),
+    )
+    if not files.wanted:
+        return True
+    try:
+        fields = report.read_report(outcome)
+    except ValueError:
+        raise CsmError(f"{outcome.name} is damaged: import the session again") from None
+    if fields.get("error") is not None:
+        return True  # nothing was imported, which is told already
+    running = Publication(
+        folder / "session.blend",
+        files,
+        converter,
+        keep_converter=True,
+        complete=lambda gathered: report.with_outcome(gathered, fields),
+    )
+    running.start()
+    running.run()
+    text, _ = running.conclusion("Report")
+    _tell(f"{session_id}: {text}")
+    return running.error is None
 
 
 def _is_done(folder: Path, *, with_source: bool) -> bool:

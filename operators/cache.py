@@ -19,7 +19,7 @@ it has to be fetched again
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
         """Whether nothing uses the cache."""
-        cls.poll_message_set("Wait until the import is done, or cancel it")
+        cls.poll_message_set("Wait until what is under way is done, or cancel it")
         return not runner.is_running()
 
     def execute(self, _context: bpy.types.Context) -> set[str]:

@@ -45,7 +45,7 @@ def _import(
 
     Raises CsmError.
     """
-    alongside = _is_alongside(operator)
+    alongside = is_alongside(operator)
     target = SceneTarget(context.scene.name, _facing(context), interactive=alongside)
     converter = Converter(job.cache, sessions.cache_limit_bytes())
     running = Import(job, target, converter)
@@ -59,22 +59,24 @@ def _import(
         running.close(CLOSE_TIMEOUT_S)
     if outcome.error is not None:
         raise outcome.error
-    runner.show_outcome(outcome)
+    text, is_error = running.conclusion(key)
+    runner.show_message(text, is_error=is_error)
     for text in outcome.warnings:
         operator.report({"WARNING"}, text)
     operator.report({"INFO"} if outcome.is_complete else {"WARNING"}, outcome.summary())
     return {"FINISHED"}
 
 
-def _is_alongside(operator: bpy.types.Operator) -> bool:
+def is_alongside(operator: bpy.types.Operator) -> bool:
     """Whether an artist started it, and goes on working."""
     return operator.options.is_invoke and not bpy.app.background
 
 
-def _fail(operator: bpy.types.Operator, error: CsmError) -> set[str]:
+def fail(operator: bpy.types.Operator, error: CsmError) -> set[str]:
+    """Tell what went wrong, as it suits whoever started the operator."""
     runner.show_message(str(error), is_error=True)
     # An error pops up over the very field that the artist has to correct; the panel says it too.
-    operator.report({"WARNING"} if _is_alongside(operator) else {"ERROR"}, str(error))
+    operator.report({"WARNING"} if is_alongside(operator) else {"ERROR"}, str(error))
     return {"CANCELLED"}
 
 
@@ -99,7 +101,7 @@ class CSM_RETOPO_OT_import_session(bpy.types.Operator):
             job = sessions.session_job(session_id, sessions.open_cache())
             return _import(self, context, session_id, job)
         except CsmError as error:
-            return _fail(self, error)
+            return fail(self, error)
 
 
 class CSM_RETOPO_OT_import_folder(bpy.types.Operator):
@@ -130,7 +132,7 @@ class CSM_RETOPO_OT_import_folder(bpy.types.Operator):
             job = FolderJob(folder, sessions.open_cache())
             return _import(self, context, folder.name or str(folder), job)
         except CsmError as error:
-            return _fail(self, error)
+            return fail(self, error)
 
 
 class CSM_RETOPO_OT_import_sample(bpy.types.Operator):
@@ -145,25 +147,25 @@ class CSM_RETOPO_OT_import_sample(bpy.types.Operator):
             job = FolderJob(sessions.SAMPLE_FOLDER, sessions.open_cache())
             return _import(self, context, "Sample", job)
         except CsmError as error:
-            return _fail(self, error)
+            return fail(self, error)
 
 
 class CSM_RETOPO_OT_cancel(bpy.types.Operator):
-    """Stop importing. The scene stays as it was; what was fetched is kept for the next time"""
+    """Stop it. The scene stays as it was; what was fetched is kept for the next time"""
 
     bl_idname = "csm_retopo.cancel"
-    bl_label = "Cancel Import"
+    bl_label = "Cancel"
 
     key: StringProperty(
-        name="Session",
-        description="Which import to stop. Left empty, all",
+        name="Key",
+        description="What to stop, as the panel calls it. Left empty, everything",
         options={"SKIP_SAVE"},
     )
 
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
-        """Whether an import is under way."""
-        cls.poll_message_set("Nothing is being imported")
+        """Whether anything is under way."""
+        cls.poll_message_set("Nothing is under way")
         return runner.is_running()
 
     def execute(self, _context: bpy.types.Context) -> set[str]:

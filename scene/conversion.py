@@ -22,11 +22,12 @@ import bpy
 from ..api import mesh_files
 from ..api.cache import TEMPORARY_SUFFIX, Cache
 from ..api.errors import CacheError, ConversionFailed
+from .metrics import SCALED_JACOBIAN_ATTRIBUTE
 from .models import ConvertedMesh, ConvertRequest, converted_mesh, to_json
 
 log = logging.getLogger(__name__)
 
-CONVERTER_VERSION = 1
+CONVERTER_VERSION = 2
 """Raise it when the same file would give another mesh or other metrics."""
 
 
@@ -60,21 +61,25 @@ def convert(cache: Cache, request: ConvertRequest) -> ConvertedMesh:
 
     On the main thread. Raises DamagedFile, ConversionFailed and CacheError.
     """
-    from .metrics import measure
+    from .measuring import measure
 
     path = Path(request.path)
     warnings: list[str] = []
     with _scratch_scene():
         mesh = _read_glb(path) if path.suffix.lower() == ".glb" else _read_obj(path, warnings)
-        metrics = measure(mesh)
+        measured = measure(mesh)
+        metrics = measured.metrics
         if metrics["loose_vertices"] or metrics["loose_edges"]:
             warnings.append("it has vertices or edges without a face: the file may be incomplete")
+        if metrics["quads"]:
+            attribute = mesh.attributes.new(SCALED_JACOBIAN_ATTRIBUTE, "FLOAT", "FACE")
+            attribute.data.foreach_set("value", measured.scaled_jacobians)
         lower, upper = _bounds(mesh)
         mesh.name = "mesh"
         result = ConvertedMesh(
             request.blend, request.file_sha256, lower, upper, metrics, tuple(warnings)
         )
-        _write_blend(cache, Path(request.blend), mesh, result)
+        write_blend(cache, mesh, result)
     return result
 
 
@@ -146,7 +151,12 @@ def _bounds(mesh: bpy.types.Mesh) -> tuple[Any, Any]:
     return tuple(positions.min(axis=0).tolist()), tuple(positions.max(axis=0).tolist())
 
 
-def _write_blend(cache: Cache, path: Path, mesh: bpy.types.Mesh, result: ConvertedMesh) -> None:
+def write_blend(cache: Cache, mesh: bpy.types.Mesh, result: ConvertedMesh) -> None:
+    """Write the mesh to `result.blend`, which appears whole or not at all, and record the result.
+
+    Main thread. Raises CacheError.
+    """
+    path = Path(result.blend)
     handle, name = tempfile.mkstemp(
         prefix=f"{path.name}.", suffix=TEMPORARY_SUFFIX, dir=cache.folder(path.parent.name)
     )

@@ -26,8 +26,10 @@ import bpy
 from ..api.cache import DEFAULT_LIMIT_BYTES, TEMPORARY_SUFFIX, Cache
 from ..api.errors import CsmError, FileError
 from ..api.jobs import log_failure
-from . import conversion, models
-from .models import AssembleRequest, ConvertedMesh, ConvertRequest
+from . import conversion, models, report_models
+from .comparison import Comparer
+from .models import AssembleRequest, CompareRequest, ConvertedMesh, ConvertRequest
+from .report_models import ReportRequest
 from .worker import MARK
 
 log = logging.getLogger(__name__)
@@ -36,19 +38,30 @@ PROCESSES = min(2, os.cpu_count() or 1)
 """How many background Blenders share a session's meshes: each costs half a second of a core, and
 some hundred megabytes."""
 
+_KINDS = {
+    ConvertRequest: ("convert", "Blender's importer"),
+    CompareRequest: ("compare", "the comparison with the source"),
+    AssembleRequest: ("assemble", "Blender"),
+}
+"""What a request is called to the process, and to the artist what works on it."""
+
 START_TIMEOUT_S = 60.0
 TIMEOUT_S = 120.0
 TIMEOUT_S_PER_MB = 1.0
 
 
+MeshRequest = ConvertRequest | CompareRequest
+Request = MeshRequest | AssembleRequest | ReportRequest
+
+
 @dataclass(frozen=True)
 class Converted:
-    """The answer to a ConvertRequest: a mesh, or the reason why there is none.
+    """The answer to a request for a mesh: it, or the reason why there is none.
 
     `damaged` tells that the file itself is at fault.
     """
 
-    request: ConvertRequest
+    request: MeshRequest
     mesh: ConvertedMesh | None
     reason: str = ""
     damaged: bool = False
@@ -64,13 +77,25 @@ class Assembled:
 
 
 @dataclass(frozen=True)
+class Done:
+    """The answer to a ReportRequest: what `report_worker.serve` returned, or the reason why it did
+    not; `crashed` tells that it took Blender down with it, or took too long.
+    """
+
+    request: ReportRequest
+    result: dict[str, Any] | None = None
+    reason: str = ""
+    crashed: bool = False
+
+
+@dataclass(frozen=True)
 class NoProcess:
-    """No process can be started: a mesh can be converted on the main thread, with `run_here`."""
+    """No process can be started: a mesh can be made on the main thread, with `run_here`."""
 
-    request: ConvertRequest | AssembleRequest
+    request: Request
 
 
-Answer = Converted | Assembled | NoProcess
+Answer = Converted | Assembled | Done | NoProcess
 
 
 class _WarmUp:
@@ -78,7 +103,7 @@ class _WarmUp:
 
 
 _WARM_UP = _WarmUp()
-_Request = ConvertRequest | AssembleRequest | _WarmUp | None
+_Queued = Request | _WarmUp | None
 
 
 class Converter:
@@ -95,7 +120,7 @@ class Converter:
     ) -> None:
         self._cache = cache
         self._cache_limit_bytes = cache_limit_bytes
-        self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[_Queued] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._closed = threading.Event()
         command = _command()
@@ -114,7 +139,7 @@ class Converter:
         for _ in self._servers:
             self._put(_WARM_UP)
 
-    def submit(self, request: ConvertRequest | AssembleRequest) -> None:
+    def submit(self, request: Request) -> None:
         """Queue a request."""
         self._put(request)
 
@@ -139,7 +164,7 @@ class Converter:
             if thread.is_alive():
                 thread.join(max(end - time.monotonic(), 0.0))
 
-    def _put(self, request: _Request) -> None:
+    def _put(self, request: _Queued) -> None:
         self._requests.put(request)
         for thread in self._threads:
             if thread.ident is None:
@@ -178,7 +203,7 @@ class _Server:
         self._closed = closed
         self._process: _Process | None = None
 
-    def serve(self, request: ConvertRequest | AssembleRequest) -> Answer:
+    def serve(self, request: Request) -> Answer:
         """Find in the cache what is asked for, or have the process make it."""
         if isinstance(request, ConvertRequest):
             notes = {**self._notes, "file_sha256": request.file_sha256}
@@ -188,13 +213,14 @@ class _Server:
         if self._process is None:
             return NoProcess(request)
         limit_s = TIMEOUT_S + TIMEOUT_S_PER_MB * _size_mb(request)
-        kind = "convert" if isinstance(request, ConvertRequest) else "assemble"
-        fields = {"cache": str(self._cache.root), kind: models.to_json(request)}
+        kind, doer = _KINDS.get(type(request), ("report", "Blender"))
+        fields = {"cache": str(self._cache.root), kind: _to_json(request)}
         answer = self._process.ask(fields, limit_s)
         if answer is None:
             self.end()
-            _remove_unfinished(Path(request.blend))
-            answer = {"error": f"Blender's importer crashed, or took over {limit_s:.0f} s"}
+            if isinstance(request, ConvertRequest | CompareRequest | AssembleRequest):
+                _remove_unfinished(Path(request.blend))
+            answer = {"error": f"{doer} crashed, or took over {limit_s:.0f} s", "crashed": True}
         return _answer_to(request, answer)
 
     def start_process(self) -> None:
@@ -309,10 +335,16 @@ class _Process:
         self._lines.put(None)
 
 
-def run_here(cache: Cache, request: ConvertRequest) -> Converted:
+def run_here(cache: Cache, request: MeshRequest) -> Converted:
     """What the process would have done, on the main thread, for want of a process."""
     try:
-        return Converted(request, conversion.convert(cache, request))
+        if isinstance(request, ConvertRequest):
+            return Converted(request, conversion.convert(cache, request))
+        comparer = Comparer()
+        try:
+            return Converted(request, comparer.compare(cache, request))
+        finally:
+            comparer.close()
     except CsmError as error:
         return Converted(request, None, str(error), isinstance(error, FileError))
     except Exception as error:  # noqa: BLE001 - whatever it is, the user gets an answer
@@ -324,14 +356,22 @@ def _unforeseen(error: Exception) -> dict[str, Any]:
     return {"error": f"something unforeseen happened ({type(error).__name__})"}
 
 
-def _answer_to(request: ConvertRequest | AssembleRequest, fields: dict[str, Any]) -> Answer:
+def _answer_to(request: Request, fields: dict[str, Any]) -> Answer:
     reason = str(fields.get("error", ""))
     if isinstance(request, AssembleRequest):
         warnings = () if reason else tuple(fields["result"]["warnings"])
         return Assembled(request, warnings, reason)
+    if not isinstance(request, ConvertRequest | CompareRequest):
+        return Done(request, fields.get("result"), reason, bool(fields.get("crashed")))
     if reason:
         return Converted(request, None, reason, bool(fields.get("damaged")))
     return Converted(request, models.converted_mesh(fields["result"]))
+
+
+def _to_json(request: Request) -> dict[str, Any]:
+    if isinstance(request, ConvertRequest | CompareRequest | AssembleRequest):
+        return models.to_json(request)
+    return {"kind": type(request).__name__, "fields": report_models.to_json(request)}
 
 
 def _command() -> list[str] | None:
@@ -362,11 +402,15 @@ def _remove_unfinished(blend: Path) -> None:
             path.unlink()
 
 
-def _size_mb(request: ConvertRequest | AssembleRequest) -> float:
+def _size_mb(request: Request) -> float:
     if isinstance(request, ConvertRequest):
         files = [request.path]
-    else:
+    elif isinstance(request, CompareRequest):
+        files = [request.mesh.blend, request.source.blend]
+    elif isinstance(request, AssembleRequest):
         files = [planned.mesh.blend for planned in request.plan.meshes]
+    else:
+        files = report_models.files_of(request)
     total = 0
     for file in files:
         with contextlib.suppress(OSError):

@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .metrics import percent_text
 from .models import PlannedMesh, Role, RowPlan, Vector3
 
 _GAP = 0.08
@@ -172,15 +173,6 @@ def label_text(planned: PlannedMesh) -> str:
     if planned.role is Role.SOURCE:
         return f"{planned.name}\nSource · {faces}"
     return f"{planned.name}\n{faces} · {percent_text(metrics.get('quad_ratio'))} quads"
-
-
-def percent_text(ratio: float | None) -> str:
-    """A share as a percentage that says 100 % only of all, and 0 % only of none."""
-    if ratio is None:
-        return "no"
-    if 0 < ratio < 1:
-        return f"{min(max(ratio * 100, 0.1), 99.9):.1f} %"
-    return f"{ratio * 100:.0f} %"
 
 
 def short_names(names: Sequence[str]) -> list[str]:

@@ -38,7 +38,8 @@ class ConvertRequest:
 class ConvertedMesh:
     """A .blend that holds exactly one mesh, and what is known of it.
 
-    `lower` and `upper` are the corners of its bounding box, in scene units.
+    `lower` and `upper` are the corners of its bounding box, in scene units. `source_sha256` is the
+    hash of the source's file that it was compared with, empty if it was with none.
     """
 
     blend: str
@@ -47,6 +48,20 @@ class ConvertedMesh:
     upper: Vector3
     metrics: Metrics
     warnings: tuple[str, ...] = ()
+    source_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class CompareRequest:
+    """Measure how far a variation is from its source, and write it to the same .blend again."""
+
+    mesh: ConvertedMesh
+    source: ConvertedMesh
+
+    @property
+    def blend(self) -> str:
+        """Where the result goes."""
+        return self.mesh.blend
 
 
 @dataclass(frozen=True)
@@ -91,7 +106,9 @@ class AssembleRequest:
     blend: str
 
 
-def to_json(value: ConvertRequest | ConvertedMesh | AssembleRequest) -> dict[str, Any]:
+def to_json(
+    value: ConvertRequest | CompareRequest | ConvertedMesh | AssembleRequest,
+) -> dict[str, Any]:
     """The dataclass as what `json.dumps` takes."""
     return dataclasses.asdict(value)
 
@@ -105,7 +122,13 @@ def converted_mesh(fields: dict[str, Any]) -> ConvertedMesh:
         upper=_vector(fields["upper"]),
         metrics=dict(fields["metrics"]),
         warnings=tuple(str(each) for each in fields["warnings"]),
+        source_sha256=str(fields["source_sha256"]),
     )
+
+
+def compare_request(fields: dict[str, Any]) -> CompareRequest:
+    """The inverse of `to_json`. Raises KeyError, TypeError or ValueError on anything else."""
+    return CompareRequest(converted_mesh(fields["mesh"]), converted_mesh(fields["source"]))
 
 
 def assemble_request(fields: dict[str, Any]) -> AssembleRequest:

@@ -13,11 +13,10 @@ from pathlib import Path
 import bpy
 
 from ..api.errors import CsmError
+from .libraries import load_mesh, remove_meshes
 from .models import PlannedMesh, Preview
 
 _PENDING = "csm_retopo_pending"
-
-_USERS_FIRST = {"MESH": 0, "MATERIAL": 1}
 
 
 def bring_mesh(session_id: str, planned: PlannedMesh) -> bpy.types.Mesh:
@@ -66,47 +65,15 @@ def discard(session_id: str) -> None:
     )
 
 
-def remove_meshes(meshes: list[bpy.types.Mesh]) -> None:
-    """Remove them, with the materials, images and node groups that came with them and that nobody
-    else uses.
-    """
-    materials = {material for mesh in meshes for material in mesh.materials if material}
-    bpy.data.batch_remove(meshes)
-    unused = [material for material in materials if material.users == 0]
-    parts = {
-        part
-        for material in unused
-        if material.node_tree
-        for node in material.node_tree.nodes
-        for part in (getattr(node, "image", None), getattr(node, "node_tree", None))
-        if part
-    }
-    bpy.data.batch_remove(unused)
-    bpy.data.batch_remove([part for part in parts if part.users == 0])
-
-
 def _key(session_id: str, index: int, sha256: str) -> str:
     return f"{session_id}/{index}/{sha256}"
 
 
 def _append(planned: PlannedMesh) -> bpy.types.Mesh:
-    # Linked, then made local: what Blender appends remembers in every saved .blend which file it
-    # came from, and a path into the cache tells the user's name.
-    try:
-        with bpy.data.libraries.load(planned.mesh.blend, link=True) as (available, wanted):
-            wanted.meshes = available.meshes[:1]
-    except OSError:
-        wanted = None
-    mesh = wanted.meshes[0] if wanted and wanted.meshes else None
+    mesh = load_mesh(planned.mesh.blend)
     if mesh is None:
         # The cache was cleared, or its disk taken away, since the mesh was converted.
         raise CsmError(f"The converted mesh of {planned.name} is gone: import the session again")
-    library = mesh.library
-    # What is still used by something linked would be made local as a copy: users come first.
-    linked = library.users_id if mesh.materials else (mesh,)
-    for each in sorted(linked, key=lambda each: _USERS_FIRST.get(each.id_type, 2)):
-        each.make_local()
-    bpy.data.libraries.remove(library)
     mesh.name = planned.name
     return mesh
 

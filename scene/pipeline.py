@@ -11,7 +11,7 @@ import contextlib
 import enum
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -33,7 +33,9 @@ from ..api.jobs import (
 )
 from ..api.session import NOT_NAMED, Session, Variation
 from .converter import Answer, Converted, Converter, NoProcess, run_here
+from .metrics import DEVIATION_KEYS
 from .models import (
+    CompareRequest,
     ConvertedMesh,
     ConvertRequest,
     Metrics,
@@ -178,6 +180,7 @@ class Import:
         self._converting = 0
         self._converted = 0
         self._outcome_of: dict[str, MeshOutcome] = {}
+        self._awaiting_source: list[MeshOutcome] = []
         self._putting: Iterator[bool | None] | None = None
 
     def start(self) -> None:
@@ -224,6 +227,16 @@ class Import:
             raise
         return self.outcome
 
+    def conclusion(self, key: str) -> tuple[str, bool]:
+        """What to tell the artist at the end, and whether something went wrong."""
+        outcome = self.outcome
+        if isinstance(outcome.error, Cancelled):
+            return f"Cancelled the import of {key}", False
+        text = outcome.summary()
+        if outcome.warnings and outcome.error is None:
+            text = "; ".join([text, *outcome.warnings])
+        return text, not outcome.is_complete
+
     @property
     def pause_s(self) -> float:
         """How long there will hardly be any news."""
@@ -259,7 +272,7 @@ class Import:
             amount = f" ({received / 1e6:.1f} of {total / 1e6:.1f} MB)" if total else ""
             done = f"{self.progress.files_done} of {self.progress.files} files"
             return f"{self._job.verb} {done}{amount}"
-        return f"Reading {self._converted} of {len(self._outcome_of)} meshes"
+        return f"Measuring {self._converted} of {len(self._outcome_of)} meshes"
 
     def _step_once(self, wait_s: float) -> bool:
         """Do one piece of work. Returns whether there was one."""
@@ -349,32 +362,92 @@ class Import:
         if kind is FileKind.PREVIEW:
             self.outcome.warnings.append(f"{outcome.name} has no preview image: {reason}")
         else:
-            outcome.status = Status.FAILED
-            outcome.error = reason
+            self._fail(outcome, reason)
+
+    def _fail(self, outcome: MeshOutcome, reason: str) -> None:
+        outcome.status = Status.FAILED
+        outcome.error = reason
+        if outcome.role is Role.SOURCE:
+            self._settle_source()
 
     def _take_answer(self, answer: Answer) -> None:
         request = answer.request
-        if not isinstance(request, ConvertRequest) or request.blend not in self._outcome_of:
-            return  # of a session that was given up before this one
+        if not isinstance(request, ConvertRequest | CompareRequest):
+            return  # of what was given up before this
+        if request.blend not in self._outcome_of:
+            return
         if isinstance(answer, NoProcess):
             answer = run_here(self._cache, request)
         assert isinstance(answer, Converted)
-        self._converting -= 1
-        self._converted += 1
         outcome = self._outcome_of[request.blend]
+        if isinstance(request, CompareRequest):
+            self._take_compared(outcome, request, answer)
+            return
         if answer.mesh is None:
-            outcome.status = Status.FAILED
-            outcome.error = answer.reason
+            self._count_done()
             self._tell(f"{outcome.name}: {answer.reason}")
             if answer.damaged:
                 self._forget_fetched(Path(request.path))
+            self._fail(outcome, answer.reason)
             return
         outcome.mesh = answer.mesh
+        self._tell(f"{outcome.name}: {answer.mesh.metrics['faces']:,} faces")
+        if outcome.role is Role.SOURCE:
+            self._finish_mesh(outcome, answer.mesh)
+            self._settle_source()
+        elif self._source_is_pending:
+            self._awaiting_source.append(outcome)
+        else:
+            self._compare(outcome)
+
+    @property
+    def _source_is_pending(self) -> bool:
+        source = self.outcome.source
+        return source is not None and source.status is Status.PENDING and source.mesh is None
+
+    def _settle_source(self) -> None:
+        """Go on with the variations that waited to be compared with the source."""
+        waited, self._awaiting_source = self._awaiting_source, []
+        for each in waited:
+            self._compare(each)
+
+    def _compare(self, outcome: MeshOutcome) -> None:
+        """Have a converted variation compared with the source, unless it was or there is none."""
+        mesh = outcome.mesh
+        assert mesh is not None
+        source = self.outcome.source.mesh if self.outcome.source else None
+        if source is None:
+            # What the cache has may have been compared in an import that had the source.
+            bare = {**mesh.metrics, **dict.fromkeys(DEVIATION_KEYS)}
+            self._finish_mesh(outcome, replace(mesh, metrics=bare))
+        elif mesh.source_sha256 == source.file_sha256:
+            self._finish_mesh(outcome, mesh)
+        else:
+            self._converter.submit(CompareRequest(mesh, source))
+
+    def _take_compared(
+        self, outcome: MeshOutcome, request: CompareRequest, answer: Converted
+    ) -> None:
+        mesh = answer.mesh
+        if mesh is None:
+            self.outcome.warnings.append(
+                f"{outcome.name}: its deviation was not measured: {answer.reason}"
+            )
+            mesh = request.mesh
+        self._finish_mesh(outcome, mesh)
+
+    def _finish_mesh(self, outcome: MeshOutcome, mesh: ConvertedMesh) -> None:
+        """Take a mesh that nothing more is to be done with but put it in place."""
+        self._count_done()
+        outcome.mesh = mesh
         # What goes wrong here goes wrong again, and is told, when all is put in place.
         with contextlib.suppress(CsmError):
-            self._target.take_mesh(self._session_id, _planned(outcome, answer.mesh))
-        self._tell(f"{outcome.name}: {answer.mesh.metrics['faces']:,} faces")
-        self.outcome.warnings += [f"{outcome.name}: {each}" for each in answer.mesh.warnings]
+            self._target.take_mesh(self._session_id, _planned(outcome, mesh))
+        self.outcome.warnings += [f"{outcome.name}: {each}" for each in mesh.warnings]
+
+    def _count_done(self) -> None:
+        self._converting -= 1
+        self._converted += 1
 
     def _forget_fetched(self, path: Path) -> None:
         """Take a damaged file out of the cache, so that the next import fetches it again."""

@@ -13,7 +13,7 @@ import json
 import bpy
 from mathutils import Vector
 
-from . import pending
+from . import display, pending
 from .layout import (
     Facing,
     LabelPlace,
@@ -24,19 +24,14 @@ from .layout import (
     row_size,
     row_start,
 )
+from .libraries import remove_meshes
 from .models import PlannedMesh, Preview, Role, RowPlan
+from .rows import TYPES, session_collections
 
 _LABEL_MATERIAL = "CSM Retopo Label"
 
 _Key = tuple[str, int]
 """Role and index: what an object of a session is found by."""
-
-_TYPES = {
-    Role.SOURCE: "MESH",
-    Role.VARIATION: "MESH",
-    Role.PREVIEW: "EMPTY",
-    Role.LABEL: "FONT",
-}
 
 
 def bring_mesh(scene: bpy.types.Scene, session_id: str, planned: PlannedMesh) -> None:
@@ -72,6 +67,7 @@ def place(scene: bpy.types.Scene, plan: RowPlan, facing: Facing) -> list[str]:
         if (warning := row.place(planned, slot))
     ]
     pending.discard(plan.session_id)
+    display.refresh(scene)
     return warnings
 
 
@@ -97,7 +93,7 @@ class _Row:
             old = obj.data
             obj.data = pending.take_mesh(self._plan.session_id, planned)
             if old.users == 0:
-                pending.remove_meshes([old])
+                remove_meshes([old])
         self._mark(obj, planned, planned.role)
         obj.csm_retopo.file_sha256 = planned.mesh.file_sha256
         obj.csm_retopo.metrics = json.dumps(planned.mesh.metrics)
@@ -197,11 +193,6 @@ class _Row:
         carried.index = planned.index
 
 
-def session_collections(scene: bpy.types.Scene) -> list[bpy.types.Collection]:
-    """The collections of the scene that hold a session."""
-    return [each for each in scene.collection.children_recursive if each.csm_retopo.session_id]
-
-
 def _row_shift(
     scene: bpy.types.Scene,
     plan: RowPlan,
@@ -243,7 +234,7 @@ def _session_objects(scene: bpy.types.Scene, session_id: str) -> dict[_Key, bpy.
     ours = [obj for obj in scene.objects if obj.csm_retopo.session_id == session_id]
     for obj in sorted(ours, key=lambda obj: obj.name):
         carried = obj.csm_retopo
-        if obj.type == _TYPES.get(carried.role):
+        if obj.type == TYPES.get(carried.role):
             found.setdefault((carried.role, carried.index), obj)
     return found
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 
 import bpy
 from bpy.props import (
     BoolProperty,
+    BoolVectorProperty,
     CollectionProperty,
     EnumProperty,
     FloatProperty,
@@ -23,7 +25,46 @@ from bpy.props import (
 
 from ..api.errors import InvalidSessionID
 from ..api.session import find_session_id
+from . import flipping
 from .models import Metrics, Role
+
+
+class CSM_RETOPO_PG_before_flip(bpy.types.PropertyGroup):
+    """`Object.csm_retopo.flip`: what an object was like before it took part in a flip."""
+
+    is_in: BoolProperty(name="Flipped", description="Whether it takes part in a flip")
+    hide_viewport: BoolProperty(name="Disable in Viewports")
+    hide_render: BoolProperty(name="Disable in Renders")
+    hide_select: BoolProperty(name="Disable Selection")
+    locks: BoolVectorProperty(
+        name="Locks", description="Of its location, rotation and scale", size=9
+    )
+    hidden_in: StringProperty(
+        name="Hidden In",
+        description="The names of the view layers that it was hidden in, as a JSON array",
+        default="[]",
+    )
+    selected_in: StringProperty(
+        name="Selected In",
+        description="The names of the view layers that it was selected in when it was hidden, as "
+        "a JSON array",
+        default="[]",
+    )
+
+
+COLORS = (
+    ("NONE", "None", "The variations as they are"),
+    ("FACE_TYPES", "Face Types", "Triangles, quads and n-gons"),
+    ("POLES", "Poles", "Vertices inside the surface where 3, 5, or 6 and more edges meet"),
+    ("QUAD_SHAPE", "Quad Shape", "How far each quad is from a rectangle"),
+    ("DEVIATION", "Deviation", "How far each face lies from the source"),
+    (
+        "COVERAGE",
+        "Coverage Gap",
+        "How far the source lies from each face: the detail that was lost",
+    ),
+)
+"""What `Scene.csm_retopo.colors` can be."""
 
 
 class CSM_RETOPO_PG_object(bpy.types.PropertyGroup):
@@ -56,6 +97,94 @@ class CSM_RETOPO_PG_object(bpy.types.PropertyGroup):
         description="The metrics of a mesh, as a JSON object",
         default="{}",
     )
+    wires_before: IntProperty(
+        name="Wires Before",
+        description="What of its wires the object showed before all variations did; -1 if they "
+        "don't",
+        default=-1,
+    )
+    flip: PointerProperty(type=CSM_RETOPO_PG_before_flip)
+
+
+def _arrange_flip(flip: CSM_RETOPO_PG_flip, _context: bpy.types.Context) -> None:
+    flipping.arrange(flip.id_data)
+
+
+class CSM_RETOPO_PG_flip(bpy.types.PropertyGroup):
+    """`Scene.csm_retopo.flip`: the mode in which variations lie over each other."""
+
+    is_on: BoolProperty(name="Flipping", description="Whether the variations lie over each other")
+    show_ghost: BoolProperty(
+        name="Source as Ghost",
+        description="While flipping, show the source through the variation, translucent",
+        update=_arrange_flip,
+    )
+    session_id: StringProperty(
+        name="Session", description="The session whose variations, and its like's, are flipped"
+    )
+    shown: StringProperty(name="Shown", description="The session and index of the one shown")
+    previous: StringProperty(
+        name="Previous", description="The session and index of the one shown before"
+    )
+    place: IntProperty(name="Place", description="Which of the variations is shown, from 0", min=0)
+
+
+def _refresh_colors(comparison: CSM_RETOPO_PG_comparison, _context: bpy.types.Context) -> None:
+    from . import coloring
+
+    coloring.refresh(comparison.id_data)
+
+
+def _refresh_wireframe(comparison: CSM_RETOPO_PG_comparison, _context: bpy.types.Context) -> None:
+    from . import display
+
+    display.refresh_wireframe(comparison.id_data)
+
+
+class CSM_RETOPO_PG_comparison(bpy.types.PropertyGroup):
+    """`Scene.csm_retopo`: how the scene's variations are compared."""
+
+    columns: StringProperty(
+        name="Columns",
+        description="The metrics that the table shows, by their keys, separated by blanks",
+        default="triangle_count quad_ratio scaled_jacobian_mean hausdorff_relative",
+    )
+    sort_by: StringProperty(
+        name="Sort By",
+        description="The metric that the table is sorted by; empty for the session's order",
+    )
+    sort_descending: BoolProperty(
+        name="Descending", description="Whether the largest value comes first"
+    )
+    triangle_budget: IntProperty(
+        name="Triangle Budget",
+        description="How many triangles a variation may have; those that have more are marked. "
+        "0 for no limit",
+        min=0,
+        soft_max=100_000,
+    )
+    flip: PointerProperty(type=CSM_RETOPO_PG_flip)
+    colors: EnumProperty(
+        name="Colors",
+        description="What the colors on the variations' surfaces show",
+        items=COLORS,
+        update=_refresh_colors,
+    )
+    color_limit: FloatProperty(
+        name="Limit",
+        description="The distance at which the colors of deviation and coverage gap end, in "
+        "percent of the source's diagonal. 0 for one that suits all variations",
+        min=0.0,
+        soft_max=10.0,
+        max=100.0,
+        precision=3,
+        update=_refresh_colors,
+    )
+    wireframe: BoolProperty(
+        name="Wireframe",
+        description="Show the edges of all variations",
+        update=_refresh_wireframe,
+    )
 
 
 class CSM_RETOPO_PG_collection(bpy.types.PropertyGroup):
@@ -81,9 +210,9 @@ def _keep_only_id(state: CSM_RETOPO_PG_state, _context: bpy.types.Context) -> No
 
 
 class CSM_RETOPO_PG_job(bpy.types.PropertyGroup):
-    """An import under way, as the panel shows it."""
+    """An import or a report under way, as the panel shows it."""
 
-    key: StringProperty(name="Session", description="What is being imported")
+    key: StringProperty(name="Key", description="What is under way")
     stage: StringProperty(name="Stage", description="What it is doing")
     progress: FloatProperty(
         name="Progress", description="How far it is", min=0.0, max=1.0, subtype="FACTOR"
@@ -100,6 +229,9 @@ class CSM_RETOPO_PG_state(bpy.types.PropertyGroup):
         options={"SKIP_SAVE"},
     )
     jobs: CollectionProperty(type=CSM_RETOPO_PG_job, options={"SKIP_SAVE"})
+    table_page: IntProperty(
+        name="Page", description="Which page of the table is shown", min=0, options={"SKIP_SAVE"}
+    )
     message: StringProperty(name="Message", description="What happened last", options={"SKIP_SAVE"})
     message_is_error: BoolProperty(
         name="Trouble", description="Whether something went wrong", options={"SKIP_SAVE"}
@@ -107,7 +239,8 @@ class CSM_RETOPO_PG_state(bpy.types.PropertyGroup):
 
 
 def read_metrics(obj: bpy.types.Object) -> Metrics:
-    """The metrics that an object carries, by key; empty for an object that has none.
+    """The metrics that an object carries, by key; empty for an object that has none. Each is a
+    finite number, a truth value or None, whatever somebody may have written there.
 
     A function: a property of Python's own in a PropertyGroup crashes Blender 4.2 at exit, where it
     is a Python module.
@@ -122,11 +255,25 @@ def _parse_metrics(text: str) -> Metrics:
         metrics = json.loads(text)
     except ValueError:
         return {}
-    return metrics if isinstance(metrics, dict) else {}
+    if not isinstance(metrics, dict):
+        return {}
+    return {key: value for key, value in metrics.items() if value is None or _is_number(value)}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 _register, _unregister = bpy.utils.register_classes_factory(
-    (CSM_RETOPO_PG_object, CSM_RETOPO_PG_collection, CSM_RETOPO_PG_job, CSM_RETOPO_PG_state)
+    (
+        CSM_RETOPO_PG_before_flip,
+        CSM_RETOPO_PG_object,
+        CSM_RETOPO_PG_flip,
+        CSM_RETOPO_PG_comparison,
+        CSM_RETOPO_PG_collection,
+        CSM_RETOPO_PG_job,
+        CSM_RETOPO_PG_state,
+    )
 )
 
 
@@ -137,6 +284,7 @@ def register() -> None:
     bpy.types.Collection.csm_retopo = PointerProperty(
         type=CSM_RETOPO_PG_collection, name="CSM Retopo"
     )
+    bpy.types.Scene.csm_retopo = PointerProperty(type=CSM_RETOPO_PG_comparison, name="CSM Retopo")
     bpy.types.WindowManager.csm_retopo = PointerProperty(
         type=CSM_RETOPO_PG_state, name="CSM Retopo", options={"SKIP_SAVE"}
     )
@@ -145,6 +293,7 @@ def register() -> None:
 def unregister() -> None:
     """Take them away again."""
     del bpy.types.WindowManager.csm_retopo
+    del bpy.types.Scene.csm_retopo
     del bpy.types.Collection.csm_retopo
     del bpy.types.Object.csm_retopo
     _unregister()

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""report.json: what became of a session, for people and programs. It holds no URL."""
+"""report.json: what became of a session, for people and programs. It holds no URL.
+
+The page that shows it, with pictures, is in `report_page`.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -10,8 +14,11 @@ from typing import Any
 
 from ..api.cache import TEMPORARY_SUFFIX
 from .pipeline import MeshOutcome, Outcome, Status
+from .report_models import Report, ReportMesh
 
 REPORT_NAME = "report.json"
+PAGE_NAME = "report.html"
+SHEET_NAME = "contact_sheet.png"
 
 
 def report(session_id: str, outcome: Outcome) -> dict[str, Any]:
@@ -42,6 +49,33 @@ def write_report(path: Path, fields: dict[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """What `write_report` wrote. Raises OSError and ValueError."""
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(fields, dict):
+        raise ValueError(f"{path.name} holds no report")
+    return fields
+
+
+def with_outcome(page: Report, fields: dict[str, Any]) -> Report:
+    """The report of one session's .blend with what its meshes don't tell: which variations are
+    missing and why, and the warnings. Raises KeyError and TypeError for other fields.
+    """
+    (session,) = page.sessions
+    meshes = {each.index: each for each in session.meshes}
+    variations = [(each["index"], each) for each in fields["variations"]]
+    source = [(-1, fields["source"])] if fields["source"] else []
+    for index, each in source + variations:
+        if index not in meshes and each["error"] is not None:
+            meshes[index] = ReportMesh(index, each["name"], error=each["error"])
+    session = dataclasses.replace(
+        session,
+        meshes=tuple(meshes[index] for index in sorted(meshes)),
+        warnings=tuple(fields["warnings"]),
+    )
+    return dataclasses.replace(page, sessions=(session,))
 
 
 def _mesh(outcome: MeshOutcome) -> dict[str, Any]:

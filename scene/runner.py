@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Imports that run while the artist works: a timer moves them on, the panel shows how far they are.
+"""What runs while the artist works: a timer moves it on, the panel shows how far it is.
 
 A timer, not a modal operator: Blender's autosave waits for as long as a modal operator runs.
 """
@@ -7,24 +7,58 @@ A timer, not a modal operator: Blender's autosave waits for as long as a modal o
 from __future__ import annotations
 
 import time
+from typing import Protocol
 
 import bpy
 
-from ..api.errors import Cancelled, CsmError
-from .pipeline import Import, Outcome
+from ..api.errors import CsmError
 
 SHUTDOWN_S = 1.5
 
-_running: dict[str, Import] = {}
+
+class Work(Protocol):
+    """Something that takes a while: an import, a report. Main thread only."""
+
+    is_over: bool
+
+    @property
+    def stage(self) -> str:
+        """What it is doing, in a few words."""
+
+    @property
+    def fraction(self) -> float:
+        """How far it is, from 0 to 1."""
+
+    @property
+    def pause_s(self) -> float:
+        """How long there will hardly be any news."""
+
+    def start(self) -> None:
+        """Begin. Raises CsmError."""
+
+    def step(self) -> None:
+        """Move on a little."""
+
+    def cancel(self) -> None:
+        """End it, as if it had never begun."""
+
+    def close(self, timeout_s: float) -> None:
+        """Cancel, and wait for threads and processes to end."""
+
+    def conclusion(self, key: str) -> tuple[str, bool]:
+        """What to tell the artist at its end, and whether something went wrong."""
 
 
-def start(key: str, running: Import) -> None:
+_running: dict[str, Work] = {}
+
+
+def start(key: str, running: Work) -> None:
     """Begin `running` and keep it moving. `key` names it to the user. Main thread.
 
     Raises CsmError when one of the same key is running.
     """
     if key in _running:
-        raise CsmError(f"{key} is being imported already")
+        raise CsmError(f"{key} is under way already")
     running.start()
     _running[key] = running
     _show()
@@ -33,12 +67,12 @@ def start(key: str, running: Import) -> None:
 
 
 def is_running(key: str = "") -> bool:
-    """Whether the import of this key, or any, is under way."""
+    """Whether what has this key, or anything, is under way."""
     return key in _running if key else bool(_running)
 
 
 def cancel(key: str = "") -> int:
-    """Cancel the import of this key, or all. Returns how many. Main thread."""
+    """Cancel what has this key, or all. Returns how many. Main thread."""
     cancelled = [key] if key in _running else ([] if key else list(_running))
     for each in cancelled:
         _running[each].cancel()
@@ -62,14 +96,6 @@ def stop_all() -> None:
         _show()
 
 
-def show_outcome(outcome: Outcome) -> None:
-    """Make the panel say what became of an import."""
-    text = outcome.summary()
-    if outcome.warnings and outcome.error is None:
-        text = "; ".join([text, *outcome.warnings])
-    show_message(text, is_error=not outcome.is_complete)
-
-
 def show_message(text: str, *, is_error: bool) -> None:
     """Make the panel say this."""
     state = bpy.context.window_manager.csm_retopo
@@ -88,11 +114,8 @@ def _pump() -> float | None:
 
 
 def _finish(key: str) -> None:
-    outcome = _running.pop(key).outcome
-    if isinstance(outcome.error, Cancelled):
-        show_message(f"Cancelled the import of {key}", is_error=False)
-    else:
-        show_outcome(outcome)
+    text, is_error = _running.pop(key).conclusion(key)
+    show_message(text, is_error=is_error)
 
 
 def _show() -> None:

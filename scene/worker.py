@@ -37,11 +37,21 @@ def main() -> None:
     _adopt_package()
     from csm_retopo.api.cache import Cache
     from csm_retopo.api.errors import CsmError, FileError
-    from csm_retopo.scene import assembly, conversion, metrics, models, properties
+    from csm_retopo.scene import (
+        assembly,
+        comparison,
+        conversion,
+        deviation,
+        measuring,
+        models,
+        properties,
+        report_models,
+    )
 
     properties.register()
     _answer(ready=True)
-    del metrics  # imported for its numpy, while the first file is still on its way
+    del deviation, measuring  # imported for numpy, while the first file is still on its way
+    comparer = comparison.Comparer()
     for line in sys.stdin:
         request = json.loads(line)
         cache = Cache(Path(request["cache"]))
@@ -49,7 +59,17 @@ def main() -> None:
             if "convert" in request:
                 converted = conversion.convert(cache, models.ConvertRequest(**request["convert"]))
                 _answer(result=models.to_json(converted))
+            elif "compare" in request:
+                compared = comparer.compare(cache, models.compare_request(request["compare"]))
+                _answer(result=models.to_json(compared))
+            elif "report" in request:
+                from csm_retopo.scene import report_worker
+
+                comparer.close()  # it replaces the open file
+                asked = report_models.report_request(**request["report"])
+                _answer(result=report_worker.serve(asked))
             else:
+                comparer.close()  # it starts from an empty file
                 warnings = assembly.write_row(models.assemble_request(request["assemble"]))
                 _answer(result={"warnings": warnings})
         except CsmError as error:

@@ -3,20 +3,14 @@
 
 from __future__ import annotations
 
-import functools
-import operator
+from typing import Any
 
 import bpy
 
 from .. import __package__ as base_package
 from ..api.errors import ConfigurationError
-from ..scene import placing, sessions
-from ..scene.layout import percent_text, short_names
-from ..scene.properties import read_metrics
+from ..scene import rows, sessions
 from .text import draw_text
-
-OPEN_AT_FIRST = 1
-"""How many sessions are unfolded until the artist says otherwise: the newest."""
 
 
 class CSM_RETOPO_PT_import(bpy.types.Panel):
@@ -57,91 +51,33 @@ class CSM_RETOPO_PT_import(bpy.types.Panel):
 
 
 class CSM_RETOPO_PT_sessions(bpy.types.Panel):
-    """The imported sessions of this scene and their variations"""
+    """The imported sessions of this scene, the newest first"""
 
     bl_label = "Sessions"
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = "Retopo"
+    bl_order = 3
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """Whether the scene has any."""
-        return bool(placing.session_collections(context.scene))
+        return bool(rows.session_collections(context.scene))
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw it."""
-        newest_first = reversed(placing.session_collections(context.scene))
-        for number, collection in enumerate(newest_first):
-            _draw_session(self.layout, collection, default_closed=number >= OPEN_AT_FIRST)
+        column = self.layout.column(align=True)
+        for collection in reversed(rows.session_collections(context.scene)):
+            _draw_session(column, collection.csm_retopo)
 
 
-def _draw_session(
-    layout: bpy.types.UILayout, collection: bpy.types.Collection, *, default_closed: bool
-) -> None:
-    carried = collection.csm_retopo
-    session_id = carried.session_id
-    header, body = layout.panel(f"csm_retopo_{session_id}", default_closed=default_closed)
-    header.label(text=session_id)
-    frame = header.operator("csm_retopo.select", text="", icon="ZOOM_SELECTED", emboss=False)
-    frame.session_id = session_id
-    if body is None:
-        return
-    sources, variations = _meshes(collection)
-
-    # Three columns: a row with three cells per mesh would take longer to draw.
-    split = body.split(factor=0.5, align=True)
-    names = split.column(align=True)
-    numbers = split.split(factor=0.5, align=True)
-    faces = numbers.column(align=True)
-    faces.alignment = "RIGHT"
-    quads = numbers.column(align=True)
-    quads.alignment = "RIGHT"
-
-    facts = " · ".join(each for each in (carried.model, carried.created_at[:10]) if each)
-    for column, text in ((names, facts), (faces, "Faces"), (quads, "Quads")):
-        heading = column.row()
-        heading.alignment = "LEFT" if column is names else "RIGHT"
-        heading.active = False
-        heading.label(text=text)
-    titles = ["Source"] * len(sources) + short_names([obj.name for _, obj in variations])
-    for (_, obj), title in zip(sources + variations, titles, strict=True):
-        selected = obj.select_get()
-        cell = names.row(align=True)
-        cell.alignment = "LEFT"
-        cell.operator(
-            "csm_retopo.select", text=title, icon="MESH_GRID", emboss=selected, depress=selected
-        ).object_name = obj.name
-        metrics = read_metrics(obj)
-        count, share = _texts(metrics.get("faces"), metrics.get("quad_ratio"))
-        faces.label(text=count)
-        quads.label(text=share)
-
-
-_Meshes = list[tuple[int, bpy.types.Object]]
-
-
-def _meshes(collection: bpy.types.Collection) -> tuple[_Meshes, _Meshes]:
-    """The session's source, and its variations in order, with their index."""
-    sources: _Meshes = []
-    variations: _Meshes = []
-    for obj in collection.all_objects:
-        if obj.type != "MESH":
-            continue
-        carried = obj.csm_retopo
-        role = carried.role
-        if role == "VARIATION":
-            variations.append((carried.index, obj))
-        elif role == "SOURCE":
-            sources.append((-1, obj))
-    variations.sort(key=operator.itemgetter(0))
-    return sources, variations
-
-
-@functools.lru_cache(maxsize=4096)
-def _texts(faces: int | None, quad_ratio: float | None) -> tuple[str, str]:
-    """How many faces and which share of quads, as the list shows them."""
-    return f"{faces or 0:,}", percent_text(quad_ratio)
+def _draw_session(layout: bpy.types.UILayout, carried: Any) -> None:
+    row = layout.row(align=True)
+    row.label(text=carried.session_id.removeprefix("SESSION_"))
+    row.label(text=" · ".join(each for each in (carried.model, carried.created_at[:10]) if each))
+    row.operator(
+        "csm_retopo.select", text="", icon="ZOOM_SELECTED", emboss=False
+    ).session_id = carried.session_id
 
 
 def _draw_trouble(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:

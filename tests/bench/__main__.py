@@ -28,7 +28,7 @@ sys.path.insert(0, str(HERE.parent))
 from bench import reporting  # noqa: E402
 from bench.service import Network, Service, serving  # noqa: E402
 from bench.sessions import SessionSize, write_session  # noqa: E402
-from tools import extension  # noqa: E402
+from tools import environments, extension  # noqa: E402
 
 RESULTS = extension.ROOT / "build" / "bench.json"
 TIMEOUT_S = 120.0
@@ -255,6 +255,83 @@ class Bench:
         requests = sum(each["brings_requests"] for each in runs)
         self.check(Limit("times that it imports requests", requests, 0, ""))
 
+    def deviation(self) -> None:
+        """The distances between a variation and its source, beside MeshLab's."""
+        meshes = str(Path(self.scratch(), "meshes.npz"))
+        ours = self.run("deviation", None, meshes=meshes, rounds=self.rounds)
+        reporting.print_title(
+            f"Deviation and coverage, {ours['variation_faces']:,} quads and a source of "
+            f"{ours['source_faces']:,} triangles"
+        )
+        command = [environments.interpreter("meshlab"), HERE / "deviation.py", meshes]
+        done = subprocess.run(
+            [*command, str(ours["samples"]), str(self.rounds)],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=TIMEOUT_S,
+        )
+        theirs = json.loads(done.stdout)
+        self.raw["deviation"] = {"ours": ours, "meshlab": theirs}
+        reporting.print_times("a Python loop over BVHTree, vertices only", ours["loop_s"])
+        for name, what, allowed_percent in (
+            ("vertices", "at the vertices", 0.1),
+            ("surface", "also on the surfaces", 2.0),
+        ):
+            ours_s, theirs_s = ours[name]["times_s"], theirs[name]["times_s"]
+            reporting.print_times(f"MeshLab, {what}", theirs_s)
+            reporting.print_times(f"extension, {what}", ours_s)
+            self.check(
+                Limit(f"of MeshLab's time ({what})", median(ours_s) / median(theirs_s), 1.0, "x")
+            )
+            metrics = ours[name]["metrics"]
+            apart = max(
+                abs(metrics[f"{kind}_{of}"] / theirs[name]["metrics"][f"{kind}_{of}"] - 1)
+                for kind in ("deviation", "coverage")
+                for of in ("mean", "rms", "max")
+            )
+            text = f"apart from MeshLab at most ({what})"
+            self.check(Limit(text, apart * 100, allowed_percent, "%"))
+
+    def metrics(self, size: SessionSize) -> None:
+        """What measuring a mesh takes, beside its import and beside the loops over a bmesh."""
+        reporting.print_title(f"Metrics of {size.faces:,} faces")
+        mesh = self._folder / size.session_id / "retopo_mesh_0.obj"
+        runs = []
+        for number in range(self.rounds):
+            # Whoever comes second finds memory that the process has used before.
+            loops_first = number % 2 == 1
+            runs.append(self.run("measured", None, path=str(mesh), loops_first=loops_first))
+            _expect_faces("measured", runs[-1], size)
+        self.raw["metrics"] = runs
+        for text, key in (
+            ("loops over a bmesh", "bmesh_s"),
+            ("Blender's import of the mesh", "import_s"),
+            ("extension", "measure_s"),
+        ):
+            reporting.print_times(text, [each[key] for each in runs])
+        measure_s = _median(runs, "measure_s")
+        times_as_fast = _median(runs, "bmesh_s") / measure_s
+        self.check(Limit("as fast as the loops", times_as_fast, 10.0, "x", at_least=True))
+        self.check(Limit("of the import", measure_s / _median(runs, "import_s"), 1.5, "x"))
+
+    def colors(self) -> None:
+        """What it takes until all variations show colors."""
+        variations, faces = 8, 50_000
+        # Of triangles only, nearly every vertex is a pole.
+        for what, share in (("quads, a few triangles", 0.04), ("triangles", 1.0)):
+            reporting.print_title(f"Colors on {variations} variations of {faces:,} {what}")
+            options = {"variations": variations, "faces": faces, "triangles_share": share}
+            result = self.run("colors", None, **options, rounds=self.rounds)
+            if result["faces"] != variations * faces:
+                raise BenchError(f"colors: {result['faces']:,} faces in the scene")
+            self.raw[f"colors of {what}"] = result
+            for kind, times_s in result["times_s"].items():
+                reporting.print_times(kind, times_s, "" if share < 1 else "not judged")
+            if share < 1:
+                slowest_ms = max(median(each) for each in result["times_s"].values()) * 1e3
+                self.check(Limit("the slowest of them", slowest_ms, 100.0, "ms"))
+
     def profile(self) -> None:
         """Where the time of an import goes."""
         for size in (NORMAL, WITH_SOURCE):
@@ -331,7 +408,9 @@ def main() -> int:
     parser.add_argument("--profile", action="store_true", help="show where the time goes instead")
     parser.add_argument("--rounds", type=int, default=5, help="how often to measure (5)")
     parser.add_argument(
-        "--only", choices=("click", "second", "holds", "enabling"), help="measure only this"
+        "--only",
+        choices=("click", "second", "holds", "enabling", "metrics", "deviation", "colors"),
+        help="measure only this",
     )
     options = parser.parse_args()
     start = time.monotonic()
@@ -378,6 +457,14 @@ def _measure(bench: Bench, only: str | None) -> None:
             shutil.rmtree(folder)
     if only in (None, "enabling"):
         bench.enabling()
+    if only in (None, "metrics"):
+        folder = bench.write(HUGE)
+        bench.metrics(HUGE)
+        shutil.rmtree(folder)
+    if only in (None, "deviation"):
+        bench.deviation()
+    if only in (None, "colors"):
+        bench.colors()
 
 
 if __name__ == "__main__":

@@ -383,6 +383,12 @@ def _main() -> None:
     name, options = sys.argv[1], json.loads(sys.argv[2])
     if name == "profiled":
         from profiling import profiled as function
+    elif name == "measured":
+        from topology import measured as function
+    elif name == "deviation":
+        from deviation import measured as function
+    elif name == "colors":
+        from coloring import measured as function
     else:
         function = {each.__name__: each for each in contenders}[name]
     print(f"{RESULT}{json.dumps(function(**options))}", flush=True)

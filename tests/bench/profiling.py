@@ -177,7 +177,7 @@ def _work() -> None:
     worker["_adopt_package"]()
     name = "csm_retopo"
     conversion = importlib.import_module(f"{name}.scene.conversion")
-    metrics = importlib.import_module(f"{name}.scene.metrics")
+    measuring = importlib.import_module(f"{name}.scene.measuring")
     importlib.import_module(f"{name}.scene.assembly")
     note("background Blender: import the extension's modules", began, time.monotonic())
     for owner, function, label in (
@@ -186,7 +186,7 @@ def _work() -> None:
         (conversion, "_read_obj", "_read"),
         (conversion, "_read_glb", "_read"),
         (conversion, "_joined_mesh", "join"),
-        (metrics, "measure", "measure"),
+        (measuring, "measure", "measure"),
         (conversion, "_bounds", "bounds"),
         (conversion, "_write_blend", "write"),
     ):

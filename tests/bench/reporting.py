@@ -26,7 +26,7 @@ def print_times(what: str, times_s: list[float], note: str = "") -> None:
 def print_limit(limit: Limit) -> None:
     """Print a value, what it must be, and whether it is."""
     bound = "at least" if limit.at_least else "at most"
-    digits = 2 if limit.unit == "x" else (1 if limit.unit else 0)
+    digits = {"x": 2, "%": 3, "": 0}.get(limit.unit, 1)
     value = f"{limit.value:.{digits}f} {limit.unit}".rstrip()
     verdict = "ok" if limit.reached else "MISSED"
     print(

@@ -148,7 +148,7 @@ def files(variations: int = 2, **changes: bytes | None) -> dict[str, bytes]:
     """
     found: dict[str, bytes | None] = {"mesh.glb": glb((1.0, 2.0, 3.0))}
     for number in range(variations):
-        found[f"retopo_mesh_{number}.obj"] = obj((1.0 + 0.1 * number, 2.0, 3.0))
+        found[f"retopo_mesh_{number}.obj"] = obj((1.0 + 0.05 * number, 2.0, 3.0))
         found[f"retopo_render_{number}.png"] = png(8 + number, 8)
     for name, content in changes.items():
         stem, _, suffix = name.rpartition("_")

@@ -14,10 +14,9 @@ import bmesh
 import bpy
 import numpy as np
 import pytest
+from meshes import CUBE_FACES, CUBE_VERTICES, Point, grid, make, random_mesh, remeshed
 
-from bl_ext.user_default.csm_retopo.scene import metrics
-
-Point = Sequence[float]
+from bl_ext.user_default.csm_retopo.scene import components, measuring, mesh_arrays, metrics
 
 NOTHING = {
     "vertices": 0,
@@ -38,6 +37,10 @@ NOTHING = {
     "poles_3": 0,
     "poles_5": 0,
     "poles_6_plus": 0,
+    "loops_closed": 0,
+    "loops_open": 0,
+    "loop_length_mean": None,
+    "spirals": 0,
     "scaled_jacobian_min": None,
     "scaled_jacobian_mean": None,
     "edge_length_min": None,
@@ -46,28 +49,20 @@ NOTHING = {
     "area": 0.0,
     "bbox_diagonal": 0.0,
     "has_uv": False,
+    **dict.fromkeys(metrics.DEVIATION_KEYS),
 }
-
-
-def make(
-    vertices: Iterable[Point],
-    faces: Iterable[Sequence[int]] = (),
-    edges: Iterable[Sequence[int]] = (),
-) -> bpy.types.Mesh:
-    mesh = bpy.data.meshes.new("test")
-    mesh.from_pydata(list(vertices), list(edges), list(faces))
-    mesh.update(calc_edges=True)
-    return mesh
 
 
 def measured(*args: Any) -> dict[str, Any]:
     """Measure a mesh made by `make`, and check what holds for every mesh."""
     mesh = args[0] if isinstance(args[0], bpy.types.Mesh) else make(*args)
-    values = metrics.measure(mesh)
+    measurement = measuring.measure(mesh)
+    values = measurement.metrics
     assert list(values) == list(metrics.METRICS)
     assert {type(value) for value in values.values()} <= {int, float, bool, type(None)}
     json.dumps(values, allow_nan=False)
     assert values["faces"] == values["triangles"] + values["quads"] + values["ngons"]
+    assert measurement.scaled_jacobians.shape == (values["faces"],)
     return values
 
 
@@ -82,8 +77,6 @@ def compare(values: dict[str, Any], expected: dict[str, Any], rel: float) -> Non
         assert values[key] == (value if exact else pytest.approx(value, rel=rel, abs=1e-12)), key
 
 
-CUBE_VERTICES = [(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)]
-CUBE_FACES = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
 CUBE = {
     "vertices": 8,
     "edges": 12,
@@ -93,6 +86,8 @@ CUBE = {
     "quad_ratio": 1.0,
     "components": 1,
     "poles_3": 8,
+    "loops_open": 12,
+    "loop_length_mean": 1.0,
     "scaled_jacobian_min": 1.0,
     "scaled_jacobian_mean": 1.0,
     "edge_length_min": 1.0,
@@ -101,18 +96,6 @@ CUBE = {
     "area": 6.0,
     "bbox_diagonal": math.sqrt(3),
 }
-
-
-def grid(columns: int, rows: int, x: float = 0) -> tuple[list[Point], list[list[int]]]:
-    """A flat grid of unit squares."""
-    width = columns + 1
-    vertices = [(x + column, row, 0) for row in range(rows + 1) for column in range(width)]
-    faces = [
-        [first, first + 1, first + 1 + width, first + width]
-        for row in range(rows)
-        for first in range(row * width, row * width + columns)
-    ]
-    return vertices, faces
 
 
 def test_descriptions() -> None:
@@ -130,7 +113,8 @@ def test_kinds_fit_the_values() -> None:
     values = measured(CUBE_VERTICES, CUBE_FACES)
     types = {"count": int, "flag": bool}
     for key, metric in metrics.METRICS.items():
-        assert type(values[key]) is types.get(metric.kind, float)
+        if key not in metrics.DEVIATION_KEYS:
+            assert type(values[key]) is types.get(metric.kind, float)
 
 
 def test_empty_mesh() -> None:
@@ -193,9 +177,9 @@ def test_cube_turned_inside_out_is_consistent() -> None:
 def test_scale_changes_sizes_only(scale: float) -> None:
     vertices = [[scale * coordinate for coordinate in vertex] for vertex in CUBE_VERTICES]
     values = measured(vertices, CUBE_FACES)
-    for key, metric in metrics.METRICS.items():
-        factor = {"length": scale, "area": scale * scale}.get(metric.kind, 1)
-        assert values[key] == pytest.approx({**NOTHING, **CUBE}[key] * factor, rel=1e-6)
+    for key, value in CUBE.items():
+        factor = {"length": scale, "area": scale * scale}.get(metrics.METRICS[key].kind, 1)
+        assert values[key] == pytest.approx(value * factor, rel=1e-6)
 
 
 def test_place_changes_nothing() -> None:
@@ -215,6 +199,8 @@ def test_open_grid() -> None:
         quad_ratio=1.0,
         boundary_edges=16,
         components=1,
+        loops_open=6,
+        loop_length_mean=22 / 6,
         scaled_jacobian_min=1.0,
         scaled_jacobian_mean=1.0,
         edge_length_min=1.0,
@@ -335,6 +321,14 @@ def test_scaled_jacobian_is_over_quads_only() -> None:
     assert values["scaled_jacobian_mean"] == pytest.approx((1 + math.sqrt(0.5)) / 2)
 
 
+def test_scaled_jacobian_of_each_face() -> None:
+    vertices = [(0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0), (2, 0, 0), (3, 0, 0), (2, 1, 0)]
+    mesh = make(vertices, [(0, 1, 2, 3), (1, 4, 2), (4, 5, 6, 2)])
+    jacobians = measuring.measure(mesh).scaled_jacobians
+    assert jacobians.dtype == np.float32
+    assert jacobians == pytest.approx([1, math.nan, math.sqrt(0.5)], nan_ok=True)
+
+
 @pytest.mark.parametrize("corners", [5, 7, 100])
 def test_ngon(corners: int) -> None:
     angles = [math.tau * corner / corners for corner in range(corners)]
@@ -367,9 +361,9 @@ def test_faces_of_all_sizes() -> None:
             angle = math.tau * corner / corners
             vertices.append((size * math.cos(angle), size * math.sin(angle), len(faces)))
         areas.append(size * size * corners / 2 * math.sin(math.tau / corners))
-    arrays = metrics.read_arrays(make(vertices, faces))
-    assert metrics.face_shapes(arrays)[0] == pytest.approx(areas, rel=1e-5)
-    jacobians = metrics.face_shapes(arrays)[1]
+    arrays = mesh_arrays.read_arrays(make(vertices, faces))
+    assert measuring.face_shapes(arrays)[0] == pytest.approx(areas, rel=1e-5)
+    jacobians = measuring.face_shapes(arrays)[1]
     for face, jacobian in zip(faces, jacobians, strict=True):
         assert jacobian == pytest.approx(1) if len(face) == 4 else math.isnan(jacobian)
 
@@ -471,15 +465,15 @@ def test_has_uv_counts_faces_on_both_sides() -> None:
 def test_mesh_larger_than_a_block() -> None:
     columns, rows = 300, 200
     values = measured(*grid(columns, rows))
-    assert values["faces"] == columns * rows > 3 * metrics._BLOCK
+    assert values["faces"] == columns * rows > 3 * mesh_arrays.BLOCK
     assert values["area"] == pytest.approx(columns * rows)
     assert values["boundary_edges"] == 2 * (columns + rows)
     assert values["components"] == 1
     assert (values["edge_length_min"], values["edge_length_max"]) == (1.0, 1.0)
 
 
-def components(nodes: int, edges: Iterable[tuple[int, int]]) -> int:
-    """Count with a textbook union-find."""
+def union_find(nodes: int, edges: Iterable[tuple[int, int]]) -> list[int]:
+    """Return the root of each node, as the textbook has it."""
     parents = list(range(nodes))
 
     def root(node: int) -> int:
@@ -490,7 +484,7 @@ def components(nodes: int, edges: Iterable[tuple[int, int]]) -> int:
 
     for a, b in edges:
         parents[root(a)] = root(b)
-    return sum(parents[node] == node for node in range(nodes))
+    return [root(node) for node in range(nodes)]
 
 
 def shapes(nodes: int) -> dict[str, list[tuple[int, int]]]:
@@ -516,43 +510,12 @@ def shapes(nodes: int) -> dict[str, list[tuple[int, int]]]:
 def test_components_of_all_shapes(nodes: int) -> None:
     for name, edges in shapes(nodes).items():
         a, b = np.array(edges, np.intp).reshape(-1, 2).T
-        assert metrics._count_connected(nodes, a, b) == components(nodes, edges), name
-
-
-def random_mesh(seed: int) -> bpy.types.Mesh:
-    """Faces of any size between vertices near each other, in a tangle."""
-    generator = random.Random(seed)
-    count = generator.randint(5, 200)
-    vertices = [[generator.gauss(0, 1) for _ in range(3)] for _ in range(count)]
-    faces = []
-    for _ in range(generator.randint(1, count)):
-        first = generator.randrange(count)
-        near = [(first + step) % count for step in range(min(count, 12))]
-        faces.append(
-            generator.sample(near, min(len(near), generator.choice((3, 3, 4, 4, 4, 5, 8))))
-        )
-    edges = [generator.sample(range(count), 2) for _ in range(generator.randint(0, 5))]
-    mesh = make(vertices, faces, edges)
-    mesh.validate()
-    return mesh
-
-
-def remeshed(seed: int) -> bpy.types.Mesh:
-    """A surface as a retopology has it: subdivided, bent, with holes and flipped faces."""
-    generator = random.Random(seed)
-    made = bmesh.new()
-    bmesh.ops.create_cube(made, size=2)
-    bmesh.ops.subdivide_edges(made, edges=made.edges[:], cuts=5, use_grid_fill=True)
-    for vertex in made.verts:
-        vertex.co = vertex.co.normalized() * generator.uniform(0.9, 1.1)
-    some = generator.sample(made.faces[:], 20)
-    bmesh.ops.triangulate(made, faces=some[:8])
-    bmesh.ops.delete(made, geom=some[8:14], context="FACES")
-    bmesh.ops.reverse_faces(made, faces=some[14:])
-    mesh = bpy.data.meshes.new("test")
-    made.to_mesh(mesh)
-    made.free()
-    return mesh
+        roots = union_find(nodes, edges)
+        count, labels = components.connected_components(nodes, a, b)
+        assert count == len(set(roots)), name
+        assert set(labels.tolist()) == set(range(count)), name
+        # One label for each root, and one root for each label.
+        assert len(set(zip(roots, labels.tolist(), strict=True))) == count, name
 
 
 def sub(a: Point, b: Point) -> Point:
@@ -623,7 +586,9 @@ def slowly_measured(mesh: bpy.types.Mesh) -> dict[str, Any]:
         "non_manifold_edges": sum(count > 2 for count in by_faces),
         "loose_vertices": sum(not vertex.link_edges for vertex in made.verts),
         "loose_edges": by_faces.count(0),
-        "components": components(len(made.verts), joined) - len(made.verts) + len(of_faces),
+        "components": len(set(union_find(len(made.verts), joined)))
+        - len(made.verts)
+        + len(of_faces),
         "inconsistent_edges": sum(
             len(edge.link_loops) == 2 and edge.link_loops[0].vert is edge.link_loops[1].vert
             for edge in made.edges

@@ -295,7 +295,7 @@ def test_cancel_and_clear_are_for_when_there_is_something(tmp_path: Path) -> Non
     target = SceneTarget(bpy.context.scene.name, Facing.FRONT)
     runner.start("folder", Import(FolderJob(folder, cache), target, Converter(cache)))
     try:
-        with pytest.raises(CsmError, match="folder is being imported already"):
+        with pytest.raises(CsmError, match="folder is under way already"):
             runner.start("folder", Import(FolderJob(folder, cache), target, Converter(cache)))
         assert [each.key for each in bpy.context.window_manager.csm_retopo.jobs] == ["folder"]
         assert operators.cancel.poll()

@@ -89,6 +89,12 @@ def blender(version: str) -> Tests:
     return _pytest(f"blender-{version}", python, "tests/blender", 1200)
 
 
+def browser() -> Tests:
+    """Test the report's page in a real browser."""
+    environments.browser()
+    return _pytest("browser", environments.interpreter("api"), "tests/browser", 600)
+
+
 def gui() -> Tests:
     """Test the built extension in the window of a Blender, as tests/gui/conftest.py describes."""
     if not _archive().is_file():
@@ -101,6 +107,7 @@ CHECKS: dict[str, Callable[[], str | Tests]] = {
     "types": types,
     "api": partial(api, "api"),
     "api-oldest": partial(api, "api-oldest"),
+    "browser": browser,
     "build": build,
     **{f"blender-{version}": partial(blender, version) for version in BLENDERS},
 }
@@ -142,7 +149,7 @@ def _run_all() -> int:
 
 
 def _summary(results: dict[str, str | Tests]) -> Iterator[str]:
-    for name in ("lint", "types", "api", "api-oldest"):
+    for name in ("lint", "types", "api", "api-oldest", "browser"):
         yield _counted(name, results[name])
     in_blender = [str(results[f"blender-{version}"]) for version in BLENDERS]
     if len(set(in_blender)) == 1:

@@ -36,6 +36,10 @@ SYSTEM_PACKAGES = {
 }
 
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSER_PACKAGES = ("chromium", "fonts-dejavu-core")
+
+
 class SetupError(Exception):
     """An environment could not be made; the text says what to do."""
 
@@ -77,18 +81,28 @@ def blender_interpreter(version: str) -> Path:
     problem = _import_problem(python)
     if problem and (missing := _missing_libraries(python)):
         packages = sorted({SYSTEM_PACKAGES.get(library, library) for library in missing})
-        command = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
-        if _may_install_packages():
-            _install_packages(command)
-            problem = _import_problem(python)
-        else:
-            problem = (
-                f"the system lacks {', '.join(missing)}; on Debian and Ubuntu: "
-                f"sudo {' '.join(command)}"
-            )
+        _install_packages(
+            packages, f"Blender {version} does not start: the system lacks {', '.join(missing)}"
+        )
+        problem = _import_problem(python)
     if problem:
         raise SetupError(f"Blender {version} does not start: {problem}")
     return python
+
+
+def browser() -> str:
+    """Return the command of a Chromium or Chrome: what CSM_RETOPO_BROWSER names, else one of PATH.
+
+    Raises:
+        SetupError: there is none, and none could be installed.
+    """
+    if given := os.environ.get("CSM_RETOPO_BROWSER"):
+        if command := shutil.which(given):
+            return command
+        raise SetupError(f"CSM_RETOPO_BROWSER names {given}, which is no program")
+    if not any(map(shutil.which, BROWSERS)):
+        _install_packages(list(BROWSER_PACKAGES), "there is no Chromium to look at pages with")
+    return next(command for each in BROWSERS if (command := shutil.which(each)))
 
 
 def _is_current(python: Path, stamp: Path, requirements: Path) -> bool:
@@ -148,7 +162,15 @@ def _may_install_packages() -> bool:
     return bool(os.environ.get("CI")) and os.geteuid() == 0 and bool(shutil.which("apt-get"))
 
 
-def _install_packages(command: list[str]) -> None:
+def _install_packages(packages: list[str], problem: str) -> None:
+    """Install Debian's or Ubuntu's packages where nobody can be asked to.
+
+    Raises:
+        SetupError: elsewhere; the text says what to install, after `problem`.
+    """
+    command = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
+    if not _may_install_packages():
+        raise SetupError(f"{problem}; on Debian and Ubuntu: sudo {' '.join(command)}")
     os.environ["DEBIAN_FRONTEND"] = "noninteractive"
     _run(["apt-get", "update", "--quiet"])
     _run([*command])

@@ -16,7 +16,7 @@ CORRECTIONS = {
     "bpy/types/__init__.pyi": [
         # What the extension registers.
         (
-            r"(class (?:Object|Collection|WindowManager)\(.*\):\n)",
+            r"(class (?:Object|Collection|Scene|WindowManager)\(.*\):\n)",
             r"\1    csm_retopo: typing.Any\n",
         ),
         # Never None where an add-on's code runs.

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A converted variation is compared with its converted source, for the metrics that need both.
+
+Made to run in a background Blender, as `conversion` is. Main thread.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+import bpy
+
+from ..api.cache import Cache
+from ..api.errors import ConversionFailed
+from .conversion import write_blend
+from .libraries import load_mesh, remove_meshes
+from .metrics import COVERAGE_ATTRIBUTE, DEVIATION_ATTRIBUTE, DEVIATION_KEYS, MetricValue
+from .models import CompareRequest, ConvertedMesh
+
+if TYPE_CHECKING:
+    from .deviation import SourceSurface
+
+OTHER_FRAME = (
+    "it stands elsewhere than the source, or is of another size: its deviation was not measured"
+)
+NOT_FINITE = "not all of its coordinates are numbers: its deviation was not measured"
+
+
+class Comparer:
+    """Compares variations with sources, and keeps the source of the last one for the next.
+
+    Main thread. What it keeps is in the open file until `close`.
+    """
+
+    def __init__(self) -> None:
+        self._source_blend = ""
+        self._source_sha256 = ""
+        self._mesh: bpy.types.Mesh | None = None
+        self._surface: SourceSurface | None = None
+
+    def compare(self, cache: Cache, request: CompareRequest) -> ConvertedMesh:
+        """Measure, and write the mesh with the attributes of its faces to its .blend again.
+
+        If variation and source don't share a frame, nothing is measured and a warning says so; the
+        mesh is never moved or scaled to fit. Raises ConversionFailed and CacheError.
+        """
+        problem = _problem(request.mesh, request.source)
+        variation = load_mesh(request.mesh.blend)
+        if variation is None:
+            raise ConversionFailed("its converted mesh is gone: import the session again")
+        try:
+            values: dict[str, MetricValue] = dict.fromkeys(DEVIATION_KEYS)
+            _remove_attributes(variation)
+            if problem is None:
+                found = self._surface_of(request.source).compare(variation)
+                values = found.metrics
+                for name, numbers in (
+                    (DEVIATION_ATTRIBUTE, found.deviation),
+                    (COVERAGE_ATTRIBUTE, found.coverage),
+                ):
+                    attribute = variation.attributes.new(name, "FLOAT", "FACE")
+                    attribute.data.foreach_set("value", numbers)
+            warnings = [
+                each for each in request.mesh.warnings if each not in (OTHER_FRAME, NOT_FINITE)
+            ]
+            result = dataclasses.replace(
+                request.mesh,
+                metrics={**request.mesh.metrics, **values},
+                warnings=(*warnings, *([problem] if problem else [])),
+                source_sha256=request.source.file_sha256,
+            )
+            variation.name = "mesh"
+            write_blend(cache, variation, result)
+        finally:
+            remove_meshes([variation])
+        return result
+
+    def close(self) -> None:
+        """Take what it keeps out of the open file."""
+        if self._surface is not None:
+            self._surface.close()
+        if self._mesh is not None:
+            remove_meshes([self._mesh])
+        self._surface = None
+        self._mesh = None
+
+    def _surface_of(self, source: ConvertedMesh) -> SourceSurface:
+        from .deviation import SourceSurface
+
+        key = (source.blend, source.file_sha256)
+        if self._surface is None or key != (self._source_blend, self._source_sha256):
+            self.close()
+            self._source_blend, self._source_sha256 = key
+            self._mesh = load_mesh(source.blend)
+            if self._mesh is None:
+                raise ConversionFailed("the source's converted mesh is gone")
+            self._surface = SourceSurface(self._mesh)
+        return self._surface
+
+
+def _problem(mesh: ConvertedMesh, source: ConvertedMesh) -> str | None:
+    """Why the two can't be compared."""
+    from .deviation import same_frame
+
+    corners = (mesh.lower, mesh.upper, source.lower, source.upper)
+    if not all(math.isfinite(each) for corner in corners for each in corner):
+        return NOT_FINITE
+    if not same_frame(*corners):
+        return OTHER_FRAME
+    return None
+
+
+def _remove_attributes(mesh: bpy.types.Mesh) -> None:
+    for name in (DEVIATION_ATTRIBUTE, COVERAGE_ATTRIBUTE):
+        if (attribute := mesh.attributes.get(name)) is not None:
+            mesh.attributes.remove(attribute)

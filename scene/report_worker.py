@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The background Blender's part in a report: it draws, and writes the page and the contact sheet.
+
+The open file is replaced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ..api.cache import TEMPORARY_SUFFIX
+from ..api.errors import CsmError
+from . import contact_sheet, gathering, rendering, report_page
+from .report_models import (
+    GatherRequest,
+    PublishRequest,
+    RenderRequest,
+    Report,
+    ReportRequest,
+    SurveyRequest,
+    to_json,
+)
+
+_MANIFEST = Path(__file__).parents[1] / "blender_manifest.toml"
+
+
+def serve(request: ReportRequest) -> dict[str, Any]:
+    """Do what is asked for; returns the answer as what `json.dumps` takes. Raises CsmError."""
+    match request:
+        case GatherRequest():
+            return to_json(_gather(request))
+        case SurveyRequest(blends):
+            return to_json(rendering.survey(blends))
+        case RenderRequest():
+            return to_json(rendering.draw(request))
+        case PublishRequest():
+            _publish(request)
+            return {}
+
+
+def _gather(request: GatherRequest) -> Report:
+    try:
+        bpy.ops.wm.open_mainfile(filepath=request.blend, load_ui=False, use_scripts=False)
+    except RuntimeError:
+        raise CsmError(f"{Path(request.blend).name} can't be read") from None
+    steps = gathering.gather(bpy.context.scene.name, Path(request.folder))
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            report: Report = end.value
+            return report
+
+
+def _publish(request: PublishRequest) -> None:
+    if request.page:
+        page = report_page.page(request.report, _made_with())
+        # What a name holds that can't be written in any encoding becomes a question mark.
+        data = page.encode("utf-8", errors="replace")
+        _write_whole(Path(request.page), lambda path: _write(path, data))
+    if request.sheet:
+        folder = Path(request.folder)
+        _write_whole(
+            Path(request.sheet),
+            lambda path: contact_sheet.write_sheet(request.report, path, folder),
+        )
+
+
+def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Have the file appear whole or not at all."""
+    temporary = path.with_name(f"{path.name}{TEMPORARY_SUFFIX}")
+    try:
+        write(temporary)
+        with temporary.open("r+b") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        reason = error.strerror or "unknown reason"
+        raise CsmError(f"{path.name} can't be written: {reason}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
+def _made_with() -> str:
+    manifest = tomllib.loads(_MANIFEST.read_text(encoding="utf-8"))
+    return f"CSM Retopo {manifest['version']} in Blender {bpy.app.version_string}"
