@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from . import cache, importing, selecting
+from . import cache, comparing, flipping, importing, keeping, reporting, selecting
 
-_MODULES = (importing, selecting, cache)
+_MODULES = (importing, selecting, comparing, flipping, keeping, reporting, cache)
 
 
 def register() -> None:

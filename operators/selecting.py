@@ -3,10 +3,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 from bpy.props import StringProperty
 
+from ..scene import flipping
+from ..scene.metrics import METRICS
 from ..scene.models import Role
+from ..scene.properties import read_metrics
+from ..scene.table import full_text, is_over_budget
 
 
 class CSM_RETOPO_OT_select(bpy.types.Operator):
@@ -25,6 +31,11 @@ class CSM_RETOPO_OT_select(bpy.types.Operator):
         description="The session to select all meshes of, if no object is named",
         options={"SKIP_SAVE"},
     )
+    metric: StringProperty(
+        name="Metric",
+        description="The metric that the tooltip tells the value of",
+        options={"HIDDEN", "SKIP_SAVE"},
+    )
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -34,8 +45,30 @@ class CSM_RETOPO_OT_select(bpy.types.Operator):
             return False
         return True
 
+    @classmethod
+    def description(cls, context: bpy.types.Context, properties: Any) -> str:
+        """Which mesh it is, and what the metric says of it."""
+        obj = bpy.data.objects.get(properties.object_name)
+        if obj is None:
+            return ""
+        texts = [obj.name]
+        metrics = read_metrics(obj)
+        if (metric := METRICS.get(properties.metric)) is not None:
+            value = full_text(metric.key, metrics.get(metric.key))
+            texts[0] = f"{obj.name}: {metric.label} {value}"
+            texts.append(metric.description)
+        budget = context.scene.csm_retopo.triangle_budget
+        if is_over_budget(metrics, budget):
+            count = metrics["triangle_count"]
+            texts.append(f"Over the triangle budget: {count:,} instead of {budget:,} at most")
+        texts.append("Click to select it and show it whole in the view")
+        return ".\n".join(texts)
+
     def execute(self, context: bpy.types.Context) -> set[str]:
-        """Select and frame."""
+        """Select and frame. While variations are flipped through, show it first."""
+        for obj in flipping.flipped(context.scene) if flipping.is_on(context.scene) else ():
+            if obj.name == self.object_name:
+                flipping.show(context.scene, obj)
         wanted = [obj for obj in context.view_layer.objects if self._is_wanted(obj)]
         visible = [obj for obj in wanted if obj.visible_get()]
         if not visible:

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from . import panel, preferences
+from . import compare, flip, legend, panel, preferences
 
-_MODULES = (preferences, panel)
+_MODULES = (preferences, panel, compare, flip, legend)
 
 
 def register() -> None:

@@ -35,6 +35,8 @@ VERSIONS = ("5.2", "4.3")
 COMMAND_VARIABLE = "CSM_RETOPO_BLENDER_GUI"
 
 _INSTALL_TIMEOUT_S = 60
+# From 5.0 on, Blender loses some memory with every data transfer of UV maps, and says so at exit.
+_BLENDERS_OWN = "Error: Not freed memory blocks"
 _TROUBLE = ("Traceback (most recent call last)", "Error: ", "segmentation fault", "Python: ")
 
 
@@ -106,7 +108,8 @@ class Blender:
         print(f"{self.version} {act}: {seconds:.1f} s, {result['facts']}")
         if played.problem:
             pytest.fail(f"{played.problem}\nBlender printed:\n{output}", pytrace=False)
-        if any(trouble in output for trouble in _TROUBLE):
+        said = "\n".join(line for line in output.splitlines() if _BLENDERS_OWN not in line)
+        if any(trouble in said for trouble in _TROUBLE):
             pytest.fail(f"Blender printed:\n{output}", pytrace=False)
         left = _processes_with(str(folder))
         assert not left, f"Blender is gone, but not what it started: {left}"

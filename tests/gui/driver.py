@@ -158,6 +158,10 @@ class Gui:
         self._event("LEFTMOUSE", "RELEASE")
         yield 0.03
 
+    def nudge(self, x: int, y: int) -> Steps:
+        """Move the mouse by so many pixels."""
+        yield from self.move(self._mouse[0] + x, self._mouse[1] + y)
+
     def key(self, key: str, *, text: str = "", **modifiers: bool) -> Steps:
         """Press a key, where the mouse is."""
         self._event(key, "PRESS", unicode=text, **modifiers)

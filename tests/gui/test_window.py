@@ -48,6 +48,34 @@ def test_errors_are_shown_in_the_panel(blender: Blender, service: StandIn) -> No
     )
 
 
+def test_the_table_is_sorted_and_its_rows_clicked(blender: Blender) -> None:
+    blender.play("comparing.table", timeout_s=150)
+
+
+def test_columns_are_chosen_and_the_table_exported(blender: Blender) -> None:
+    blender.play("comparing.columns_and_export", folder=str(blender.folder))
+
+
+def test_colors_and_wires_are_switched_and_undone(blender: Blender) -> None:
+    blender.play("comparing.colors", timeout_s=150)
+
+
+def test_table_and_legend_where_there_is_little_room(blender: Blender) -> None:
+    blender.play("comparing.narrow")
+
+
+def test_variations_are_flipped_through_in_place_with_keys(blender: Blender) -> None:
+    blender.play("deciding.flip", timeout_s=150)
+
+
+def test_one_is_kept_and_the_choice_undone(blender: Blender) -> None:
+    blender.play("deciding.keep", timeout_s=150)
+
+
+def test_a_report_is_cancelled_written_and_opened(blender: Blender) -> None:
+    blender.play("reporting.report", folder=str(blender.folder), timeout_s=150)
+
+
 def test_the_extension_can_be_disabled_while_it_imports(
     blender: Blender, slow_service: StandIn
 ) -> None:
@@ -63,4 +91,4 @@ def test_nothing_arrives_in_a_new_file_and_quitting_is_quick(
 
 def test_drawing_a_long_list_takes_no_time(blender: Blender) -> None:
     facts = blender.play("drawing.long_list").facts
-    assert facts["import_ms"] + facts["sessions_ms"] < DRAW_LIMIT_MS
+    assert sum(taken for name, taken in facts.items() if name.endswith("_ms")) < DRAW_LIMIT_MS

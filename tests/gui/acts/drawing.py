@@ -16,16 +16,22 @@ import bpy
 from driver import MODULE, Gui, Steps
 
 SESSIONS, VARIATIONS = 20, 8
-_METRICS = {"faces": 8_000, "quads": 7_900, "quad_ratio": 0.9875, "vertices": 8_002}
+
+PANELS = {
+    "import_ms": "ui.panel.CSM_RETOPO_PT_import",
+    "sessions_ms": "ui.panel.CSM_RETOPO_PT_sessions",
+    "compare_ms": "ui.compare.CSM_RETOPO_PT_compare",
+    "flip_ms": "ui.flip.CSM_RETOPO_PT_flip",
+}
 
 
 def long_list(gui: Gui) -> Steps:
     for number in range(SESSIONS):
-        _make_session(f"SESSION_1763900000_{number:07}")
-    panel = sys.modules[f"{MODULE}.ui.panel"]
-    times: dict[str, list[float]] = {"import_ms": [], "sessions_ms": []}
-    _measure(panel.CSM_RETOPO_PT_import, times["import_ms"])
-    _measure(panel.CSM_RETOPO_PT_sessions, times["sessions_ms"])
+        make_session(f"SESSION_1763900000_{number:07}")
+    times: dict[str, list[float]] = {}
+    for name, path in PANELS.items():
+        module, _, panel = path.rpartition(".")
+        times[name] = _measure(getattr(sys.modules[f"{MODULE}.{module}"], panel))
     yield from gui.open_tab()
     for values in times.values():
         values.clear()
@@ -109,7 +115,9 @@ def _render(path: str, region_3d: bpy.types.RegionView3D) -> None:
         bpy.ops.render.opengl(write_still=True, view_context=True)
 
 
-def _make_session(session_id: str) -> None:
+def make_session(session_id: str) -> None:
+    """A session with all that an import brings, but for the shapes."""
+    metrics = sys.modules[f"{MODULE}.scene.metrics"].METRICS
     collection = bpy.data.collections.new(session_id)
     bpy.context.scene.collection.children.link(collection)
     collection.csm_retopo.session_id = session_id
@@ -117,16 +125,29 @@ def _make_session(session_id: str) -> None:
     collection.csm_retopo.created_at = "2025-11-23T12:13:20.000Z"
     for index in range(-1, VARIATIONS):
         name = f"Statue retopo {index + 1}" if index >= 0 else "Statue"
-        obj = bpy.data.objects.new(name, bpy.data.meshes.new(name))
-        collection.objects.link(obj)
-        carried = obj.csm_retopo
-        carried.role = "VARIATION" if index >= 0 else "SOURCE"
-        carried.session_id = session_id
-        carried.index = index
-        carried.metrics = json.dumps(_METRICS | {"faces": 8_000 + index})
+        values = {key: 8_000 + number + index for number, key in enumerate(metrics)}
+        values |= {"quad_ratio": 0.9 + index / 100, "scaled_jacobian_mean": 0.8 + index / 100}
+        values |= {"hausdorff_relative": 0.01 - index / 1000}
+        parts: list[tuple[str, Any]] = [
+            ("SOURCE" if index < 0 else "VARIATION", bpy.data.meshes.new(name)),
+            ("LABEL", bpy.data.curves.new(name, "FONT")),
+        ]
+        if index >= 0:
+            parts.append(("PREVIEW", None))
+        for role, data in parts:
+            obj = bpy.data.objects.new(name if data else f"{name} Preview", data)
+            collection.objects.link(obj)
+            carried = obj.csm_retopo
+            carried.role = role
+            carried.session_id = session_id
+            carried.index = index
+            if role in ("SOURCE", "VARIATION"):
+                carried.metrics = json.dumps(values)
 
 
-def _measure(panel: Any, times: list[float]) -> None:
+def _measure(panel: Any) -> list[float]:
+    """What each drawing of the panel takes from now on, in milliseconds."""
+    times: list[float] = []
     draw: Callable[[Any, bpy.types.Context], None] = panel.draw
 
     def timed(self: Any, context: bpy.types.Context) -> None:
@@ -135,3 +156,4 @@ def _measure(panel: Any, times: list[float]) -> None:
         times.append((time.perf_counter() - start) * 1000)
 
     panel.draw = timed
+    return times

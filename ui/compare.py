@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sidebar's comparison of all variations: colors, wires, and the table of their metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import bpy
+
+from ..scene import rows, table
+from ..scene.metrics import METRICS, Metric, MetricValue, value_text
+from .overlay import text_points, text_width
+from .text import draw_text
+
+_BEST = "★"
+_GROUP_COLUMNS = 3
+_PADDING = 0.7
+"""What a cell needs beside its text, in the text's height."""
+_LEAST_NAMES = 0.2
+"""How much of the table's width the names have at least."""
+_BESIDE_TABLE = 44
+"""What a sidebar's panel has beside a table, in pixels at a scale of 1: tabs and margins."""
+
+
+class CSM_RETOPO_PT_compare(bpy.types.Panel):
+    """All variations of the scene beside each other"""
+
+    bl_label = "Compare"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "Retopo"
+    bl_order = 1
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Whether the scene has any session."""
+        return bool(rows.session_collections(context.scene))
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw it."""
+        layout = self.layout
+        settings = context.scene.csm_retopo
+        _draw_display(layout, context, settings)
+        layout.prop(settings, "triangle_budget")
+        page = _find_page(context)
+        _draw_table(layout, settings, page)
+        if page.count > len(page.lines):
+            _draw_pages(layout, page)
+        row = layout.row(align=True)
+        row.popover("CSM_RETOPO_PT_columns")
+        row.operator_context = "INVOKE_DEFAULT"
+        row.operator("csm_retopo.export_table", text="Export", icon="EXPORT")
+        if hasattr(bpy.types, "CSM_RETOPO_OT_write_report"):
+            row.operator("csm_retopo.write_report", text="Report", icon="DOCUMENTS")
+
+
+class CSM_RETOPO_PT_columns(bpy.types.Panel):
+    """Which metrics the table shows"""
+
+    bl_label = "Columns"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "WINDOW"
+    bl_options = {"INSTANCED"}
+    bl_ui_units_x = 26
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw it."""
+        shown = {column.key for column in table.shown_columns(context.scene.csm_retopo.columns)}
+        named = {key for _, keys in table.GROUPS for key in keys}
+        others = tuple(key for key in METRICS if key not in named)
+        side_by_side = self.layout.row()
+        columns = [side_by_side.column(align=True) for _ in range(_GROUP_COLUMNS)]
+        heights = [0] * _GROUP_COLUMNS
+        for title, keys in (*table.GROUPS, ("Distance From the Source", others)):
+            lowest = heights.index(min(heights))
+            heights[lowest] += len(keys) + 2
+            column = columns[lowest]
+            column.label(text=title)
+            for key in keys:
+                row = column.row()
+                row.alignment = "LEFT"
+                row.operator(
+                    "csm_retopo.toggle_column",
+                    text=METRICS[key].label,
+                    icon="CHECKBOX_HLT" if key in shown else "CHECKBOX_DEHLT",
+                    emboss=False,
+                ).column = key
+            column.separator()
+
+
+def _draw_display(layout: bpy.types.UILayout, context: bpy.types.Context, settings: Any) -> None:
+    column = layout.column(align=True)
+    row = column.row(align=True)
+    row.prop(settings, "colors", text="", icon="COLOR")
+    row.prop(settings, "wireframe", text="", icon="SHADING_WIRE")
+    if settings.colors in ("DEVIATION", "COVERAGE"):
+        column.prop(settings, "color_limit", text="Limit % (0: Automatic)")
+    space = context.space_data
+    if settings.colors == "NONE" or not isinstance(space, bpy.types.SpaceView3D):
+        return
+    shading = space.shading
+    if shading.type == "SOLID" and shading.color_type not in ("MATERIAL", "TEXTURE"):
+        draw_text(column, context, "To see these colors, set the view's color to Material", "INFO")
+        column.prop(shading, "color_type", text="")
+
+
+def _draw_table(layout: bpy.types.UILayout, settings: Any, page: _Page) -> None:
+    columns = _split(layout, page.widths)
+    names = next(columns)
+    heading = names.row()
+    heading.active = False
+    heading.label(text="Variation")
+    for line, title in zip(page.lines, page.titles, strict=True):
+        # A layout takes time: a cell has one of its own only where it must.
+        cell = names.row(align=True)
+        cell.alignment = "LEFT"
+        if line.is_over:
+            cell.alert = True
+        is_selected = line.is_selected
+        cell.operator(
+            "csm_retopo.select", text=title, emboss=is_selected, depress=is_selected
+        ).object_name = line.object_name
+    for metric, texts, column in zip(page.columns, page.texts, columns, strict=True):
+        _draw_heading(column, metric, settings)
+        key = metric.key
+        for line, text in zip(page.lines, texts, strict=True):
+            cell = column.row(align=True)
+            cell.alignment = "RIGHT"
+            if line.is_over and key == "triangle_count":
+                cell.alert = True
+            button = cell.operator("csm_retopo.select", text=text, emboss=False)
+            button.object_name = line.object_name
+            button.metric = key
+
+
+def _split(layout: bpy.types.UILayout, widths: tuple[float, ...]) -> Iterator[bpy.types.UILayout]:
+    """Columns of these widths, in whatever unit."""
+    for number, width in enumerate(widths):
+        left = sum(widths[number:])
+        if width < left:
+            layout = layout.split(factor=width / left, align=True)
+        yield layout.column(align=True)
+
+
+def _draw_heading(layout: bpy.types.UILayout, column: Metric, settings: Any) -> None:
+    heading = layout.row(align=True)
+    heading.alignment = "RIGHT"
+    text = column.heading
+    if settings.sort_by == column.key:
+        text = f"{'↓' if settings.sort_descending else '↑'}{text}"
+    heading.operator("csm_retopo.sort_table", text=text, emboss=False).column = column.key
+
+
+def _draw_pages(layout: bpy.types.UILayout, page: _Page) -> None:
+    last = page.first + len(page.lines)
+    row = layout.row(align=True)
+    before = row.row(align=True)
+    before.enabled = page.first > 0
+    before.operator("csm_retopo.turn_page", text="Previous", icon="TRIA_LEFT").step = -1
+    middle = row.row(align=True)
+    middle.alignment = "CENTER"
+    middle.label(text=f"{page.first + 1}-{last} of {page.count}")
+    after = row.row(align=True)
+    after.enabled = last < page.count
+    after.operator("csm_retopo.turn_page", text="Next", icon="TRIA_RIGHT").step = 1
+
+
+@dataclass(frozen=True)
+class _Page:
+    """What is shown of the table, ready to be drawn: lines from `first` on, of `count`; the texts
+    of each of the columns; and how wide those are, the names' before them.
+    """
+
+    columns: tuple[Metric, ...]
+    lines: tuple[table.Line, ...]
+    first: int
+    count: int
+    titles: list[str]
+    texts: list[list[str]]
+    widths: tuple[float, ...]
+
+
+_page: _Page | None = None
+_page_key: tuple[object, ...] = ()
+
+
+def _find_page(context: bpy.types.Context) -> _Page:
+    """The page to show, made anew only when something has changed: redraws are many, and changes
+    few.
+    """
+    global _page, _page_key
+    scene = context.scene
+    settings = scene.csm_retopo
+    number = context.window_manager.csm_retopo.table_page
+    points = text_points(context)
+    key = (
+        *(scene.name, context.view_layer.name, number, points, context.region.width),
+        *(settings.columns, settings.sort_by, settings.sort_descending, settings.triangle_budget),
+    )
+    if _page is None or _page_key != key:
+        room = context.region.width - _BESIDE_TABLE * context.preferences.system.ui_scale
+        _page = _make_page(table.read_table(scene), number, points, room)
+        _page_key = key
+    return _page
+
+
+def _make_page(shown: table.Table, number: int, points: float, room: float) -> _Page:
+    first = table.page_within(number, len(shown.lines)) * table.PAGE_LINES
+    lines = shown.lines[first : first + table.PAGE_LINES]
+    texts = [
+        [_text(metric.key, line.metrics.get(metric.key), best) for line in lines]
+        for metric, best in zip(shown.columns, shown.best, strict=True)
+    ]
+    titles = [line.title for line in lines]
+    widths = _widths([titles, *texts], points)
+    if sum(widths) > room:
+        titles = [line.short_title for line in lines]
+        widths = _widths([titles, *texts], points)
+    # Rather a name is cut short than a number.
+    names = max(min(widths[0], room - sum(widths[1:])), _LEAST_NAMES * room)
+    widths = (names, *widths[1:])
+    return _Page(shown.columns, lines, first, len(shown.lines), titles, texts, widths)
+
+
+def _widths(columns: list[list[str]], points: float) -> tuple[float, ...]:
+    """How wide each column has to be for its texts, in pixels."""
+    padding = _PADDING * points
+    return tuple(
+        padding + max((text_width(text, points) for text in texts), default=0.0)
+        for texts in columns
+    )
+
+
+def _text(key: str, value: MetricValue, best: MetricValue) -> str:
+    text = value_text(key, value)
+    if METRICS[key].heading.endswith("%"):
+        text = text.removesuffix(" %")
+    return f"{_BEST}{text}" if best is not None and value == best else text
+
+
+@bpy.app.handlers.persistent
+def _forget(*_: object) -> None:
+    """Something in the file has changed, who knows what."""
+    global _page
+    _page = None
+
+
+_register, _unregister = bpy.utils.register_classes_factory(
+    (CSM_RETOPO_PT_compare, CSM_RETOPO_PT_columns)
+)
+
+
+def register() -> None:
+    """Show the panel, and look out for changes."""
+    _register()
+    for handlers in _change_handlers():
+        handlers.append(_forget)
+
+
+def unregister() -> None:
+    """Take it away again."""
+    for handlers in _change_handlers():
+        handlers.remove(_forget)
+    _forget()
+    _unregister()
+
+
+def _change_handlers() -> tuple[list[Any], ...]:
+    handlers = bpy.app.handlers
+    return (
+        handlers.depsgraph_update_post,
+        handlers.undo_post,
+        handlers.redo_post,
+        handlers.load_post,
+    )
