@@ -22,10 +22,11 @@ from .api.cache import Cache
 from .api.errors import CsmError
 from .api.jobs import FolderJob, Job, read_folder_session
 from .api.session import find_session_id
-from .scene import report, sessions
-from .scene.converter import Converter
+from .scene import sessions
+from .scene.background.converter import Converter
 from .scene.pipeline import Import, Outcome
-from .scene.publishing import Files, Publication
+from .scene.report import outcome as report
+from .scene.report.publishing import Files, Publication
 from .scene.targets import FileTarget
 
 COMMAND = "csm_retopo"

@@ -21,13 +21,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from .errors import CacheError
+from .files import TEMPORARY_SUFFIX
 from .session import Session
 
 DEFAULT_LIMIT_BYTES = 4 * 2**30
 IN_USE_S = 3600.0
 """A folder used within this time is never removed to make room: another Blender may read it."""
-
-TEMPORARY_SUFFIX = ".part"
 
 
 @dataclass(frozen=True)

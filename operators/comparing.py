@@ -9,8 +9,8 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
-from ..scene import table
-from ..scene.metrics import METRICS
+from ..scene.compare import table
+from ..scene.measure.metrics import METRICS
 from ..scene.properties import COLORS
 from ..scene.rows import find_rows, session_collections
 

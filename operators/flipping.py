@@ -10,7 +10,7 @@ from bpy.props import IntProperty, StringProperty
 from bpy_extras.view3d_utils import location_3d_to_region_2d
 from mathutils import Vector
 
-from ..scene import flipping
+from ..scene.compare import flipping
 from ..scene.rows import Row, session_collections
 
 _STEPS = "Flip Through"

@@ -17,7 +17,7 @@ from ..api.errors import CsmError, FolderError
 from ..api.jobs import FolderJob, Job
 from ..api.session import find_session_id
 from ..scene import runner, sessions
-from ..scene.converter import Converter
+from ..scene.background.converter import Converter
 from ..scene.layout import Facing, facing_of_view
 from ..scene.pipeline import Import
 from ..scene.targets import SceneTarget

@@ -7,7 +7,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ..api.errors import CsmError
-from ..scene import keeping
+from ..scene.compare import keeping
 from ..scene.rows import session_collections
 
 _DIALOG_WIDTH = 340

@@ -12,8 +12,8 @@ from bpy.props import BoolProperty, StringProperty
 
 from ..api.errors import CsmError
 from ..scene import rows, runner, sessions
-from ..scene.converter import Converter
-from ..scene.publishing import Files, Publication
+from ..scene.background.converter import Converter
+from ..scene.report.publishing import Files, Publication
 from .importing import CLOSE_TIMEOUT_S, fail, is_alongside
 
 KEY = "Report"

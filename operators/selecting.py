@@ -8,11 +8,11 @@ from typing import Any
 import bpy
 from bpy.props import StringProperty
 
-from ..scene import flipping
-from ..scene.metrics import METRICS
+from ..scene.compare import flipping
+from ..scene.compare.table import full_text, is_over_budget
+from ..scene.measure.metrics import METRICS
 from ..scene.models import Role
 from ..scene.properties import read_metrics
-from ..scene.table import full_text, is_over_budget
 
 
 class CSM_RETOPO_OT_select(bpy.types.Operator):

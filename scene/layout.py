@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .metrics import percent_text
+from .measure.metrics import percent_text
 from .models import PlannedMesh, Role, RowPlan, Vector3
 
 _GAP = 0.08

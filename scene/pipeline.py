@@ -32,8 +32,8 @@ from ..api.jobs import (
     log_failure,
 )
 from ..api.session import NOT_NAMED, Session, Variation
-from .converter import Answer, Converted, Converter, NoProcess, run_here
-from .metrics import DEVIATION_KEYS
+from .background.converter import Answer, Converted, Converter, NoProcess, run_here
+from .measure.metrics import DEVIATION_KEYS
 from .models import (
     CompareRequest,
     ConvertedMesh,

@@ -13,17 +13,9 @@ import json
 import bpy
 from mathutils import Vector
 
-from . import display, pending
-from .layout import (
-    Facing,
-    LabelPlace,
-    PreviewPlace,
-    Slot,
-    label_text,
-    lay_out,
-    row_size,
-    row_start,
-)
+from . import pending
+from .compare import display
+from .layout import Facing, LabelPlace, PreviewPlace, Slot, label_text, lay_out, row_size, row_start
 from .libraries import remove_meshes
 from .models import PlannedMesh, Preview, Role, RowPlan
 from .rows import TYPES, session_collections

@@ -25,7 +25,7 @@ from bpy.props import (
 
 from ..api.errors import InvalidSessionID
 from ..api.session import find_session_id
-from . import flipping
+from .compare import flipping
 from .models import Metrics, Role
 
 
@@ -130,13 +130,13 @@ class CSM_RETOPO_PG_flip(bpy.types.PropertyGroup):
 
 
 def _refresh_colors(comparison: CSM_RETOPO_PG_comparison, _context: bpy.types.Context) -> None:
-    from . import coloring
+    from .compare import coloring
 
     coloring.refresh(comparison.id_data)
 
 
 def _refresh_wireframe(comparison: CSM_RETOPO_PG_comparison, _context: bpy.types.Context) -> None:
-    from . import display
+    from .compare import display
 
     display.refresh_wireframe(comparison.id_data)
 

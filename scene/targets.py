@@ -12,7 +12,7 @@ import bpy
 
 from ..api.errors import CsmError
 from . import pending, placing
-from .converter import Assembled, Converter, NoProcess
+from .background.converter import Assembled, Converter, NoProcess
 from .layout import Facing
 from .models import AssembleRequest, PlannedMesh, Preview, RowPlan
 from .pipeline import Outcome

@@ -9,8 +9,9 @@ from typing import Any
 
 import bpy
 
-from ..scene import rows, table
-from ..scene.metrics import METRICS, Metric, MetricValue, value_text
+from ..scene import rows
+from ..scene.compare import table
+from ..scene.measure.metrics import METRICS, Metric, MetricValue, value_text
 from .overlay import text_points, text_width
 from .text import draw_text
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import bpy
 
-from ..scene import flipping, keeping, rows, table
+from ..scene import rows
+from ..scene.compare import flipping, keeping, table
 from ..scene.properties import read_metrics
 from . import legend, overlay
 

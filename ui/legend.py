@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import bpy
 
-from ..scene.coloring import shown_legend
-from ..scene.colors import Color, Legend
+from ..scene.compare.coloring import shown_legend
+from ..scene.compare.colors import Color, Legend
 from . import overlay
 from .overlay import Box, Rgba
 

@@ -32,7 +32,7 @@ def measured(meshes: str, rounds: int) -> dict[str, Any]:
     """
     from contenders import MODULE
 
-    ours = importlib.import_module(f"{MODULE}.scene.deviation")
+    ours = importlib.import_module(f"{MODULE}.scene.measure.deviation")
     variation = _globe("variation", VARIATION_ROWS, triangles=False)
     source = _globe("source", SOURCE_ROWS, triangles=True)
     samples = len(source.vertices)

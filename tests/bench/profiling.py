@@ -176,9 +176,9 @@ def _work() -> None:
     worker = runpy.run_path(os.environ[_WORKER])
     worker["_adopt_package"]()
     name = "csm_retopo"
-    conversion = importlib.import_module(f"{name}.scene.conversion")
-    measuring = importlib.import_module(f"{name}.scene.measuring")
-    importlib.import_module(f"{name}.scene.assembly")
+    conversion = importlib.import_module(f"{name}.scene.background.conversion")
+    measuring = importlib.import_module(f"{name}.scene.measure.measuring")
+    importlib.import_module(f"{name}.scene.background.assembly")
     note("background Blender: import the extension's modules", began, time.monotonic())
     for owner, function, label in (
         (conversion.mesh_files, "read_obj", "read, check"),

@@ -20,7 +20,7 @@ from mathutils.geometry import area_tri
 def measured(path: str, loops_first: bool) -> dict[str, Any]:
     """An OBJ imported, then measured by the extension and with bmesh, once each."""
     contenders._enable()
-    measuring = importlib.import_module(f"{contenders.MODULE}.scene.measuring")
+    measuring = importlib.import_module(f"{contenders.MODULE}.scene.measure.measuring")
     start = time.perf_counter()
     bpy.ops.wm.obj_import(filepath=path)
     import_s = time.perf_counter() - start

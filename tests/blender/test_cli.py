@@ -17,7 +17,7 @@ from sessions import nothing_left, objects
 
 from bl_ext.user_default.csm_retopo import cli
 from bl_ext.user_default.csm_retopo.api import jobs
-from bl_ext.user_default.csm_retopo.scene import converter
+from bl_ext.user_default.csm_retopo.scene.background import converter
 from standin import ACCOUNT, Fault, StandIn
 
 __all__ = ["nothing_left"]

@@ -15,8 +15,9 @@ import sessions
 from mathutils import Vector
 from sessions import nothing_left, objects
 
-from bl_ext.user_default.csm_retopo.scene import coloring, colors, display, rows
-from bl_ext.user_default.csm_retopo.scene.metrics import (
+from bl_ext.user_default.csm_retopo.scene import rows
+from bl_ext.user_default.csm_retopo.scene.compare import coloring, colors, display
+from bl_ext.user_default.csm_retopo.scene.measure.metrics import (
     COVERAGE_ATTRIBUTE,
     DEVIATION_ATTRIBUTE,
     SCALED_JACOBIAN_ATTRIBUTE,

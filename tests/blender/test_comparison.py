@@ -17,8 +17,9 @@ import sessions
 
 from bl_ext.user_default.csm_retopo.api.cache import Cache
 from bl_ext.user_default.csm_retopo.api.jobs import FolderJob
-from bl_ext.user_default.csm_retopo.scene import comparison, converter, metrics, worker
+from bl_ext.user_default.csm_retopo.scene.background import comparison, converter, worker
 from bl_ext.user_default.csm_retopo.scene.layout import Facing
+from bl_ext.user_default.csm_retopo.scene.measure import metrics
 from bl_ext.user_default.csm_retopo.scene.pipeline import Import, Outcome, Status
 from bl_ext.user_default.csm_retopo.scene.targets import SceneTarget
 
@@ -171,7 +172,7 @@ def test_a_comparison_that_dies_costs_the_deviation_only(
             worker = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(worker)
             worker._adopt_package()
-            from csm_retopo.scene import comparison
+            from csm_retopo.scene.background import comparison
             compare = comparison.Comparer.compare
 
             def unstable(self, cache, request):

@@ -22,7 +22,8 @@ import sessions
 
 from bl_ext.user_default.csm_retopo.api.cache import Cache
 from bl_ext.user_default.csm_retopo.api.jobs import FolderJob
-from bl_ext.user_default.csm_retopo.scene import converter, models, worker
+from bl_ext.user_default.csm_retopo.scene import models
+from bl_ext.user_default.csm_retopo.scene.background import converter, worker
 from bl_ext.user_default.csm_retopo.scene.layout import Facing
 from bl_ext.user_default.csm_retopo.scene.pipeline import Import, Outcome, Status
 from bl_ext.user_default.csm_retopo.scene.targets import SceneTarget
@@ -364,7 +365,7 @@ def unstable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             worker = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(worker)
             worker._adopt_package()
-            from csm_retopo.scene import conversion
+            from csm_retopo.scene.background import conversion
             convert = conversion.convert
 
             def unstable(cache, request):

@@ -10,7 +10,7 @@ import bpy
 import numpy as np
 import pytest
 
-from bl_ext.user_default.csm_retopo.scene import deviation, metrics
+from bl_ext.user_default.csm_retopo.scene.measure import deviation, metrics
 
 Points = np.ndarray
 QUADS = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]

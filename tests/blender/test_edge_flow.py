@@ -13,7 +13,7 @@ import bpy
 import pytest
 from meshes import CUBE_FACES, CUBE_VERTICES, Point, grid, make, random_mesh, remeshed
 
-from bl_ext.user_default.csm_retopo.scene import measuring
+from bl_ext.user_default.csm_retopo.scene.measure import measuring
 
 KEYS = ("loops_closed", "loops_open", "loop_length_mean", "spirals")
 

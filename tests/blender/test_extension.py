@@ -28,7 +28,7 @@ def test_the_zip_holds_what_ships_and_nothing_else(archive: Path) -> None:
         names = [PurePosixPath(name) for name in package.namelist()]
     assert {name.parts[0] for name in names} == TOP_LEVEL
     others = {str(name) for name in names if name.parts[0] in CODE and name.suffix != ".py"}
-    assert others == {"scene/report_page.css", "scene/report_page.js"}
+    assert others == {"scene/report/page.css", "scene/report/page.js"}
     sample = {name.suffix for name in names if name.parts[0] == "sample"}
     assert sample == {".json", ".obj", ".png", ".glb"}
     assert not [name for name in names if "test" in str(name) or name.name.startswith(".")]

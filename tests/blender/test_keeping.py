@@ -12,7 +12,7 @@ import pytest
 import sessions
 from sessions import nothing_left, objects
 
-from bl_ext.user_default.csm_retopo.scene import flipping
+from bl_ext.user_default.csm_retopo.scene.compare import flipping
 
 __all__ = ["nothing_left"]
 

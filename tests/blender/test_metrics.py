@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from meshes import CUBE_FACES, CUBE_VERTICES, Point, grid, make, random_mesh, remeshed
 
-from bl_ext.user_default.csm_retopo.scene import components, measuring, mesh_arrays, metrics
+from bl_ext.user_default.csm_retopo.scene.measure import components, measuring, mesh_arrays, metrics
 
 NOTHING = {
     "vertices": 0,

@@ -18,7 +18,7 @@ from sessions import nothing_left, objects
 from bl_ext.user_default.csm_retopo.api.errors import CsmError
 from bl_ext.user_default.csm_retopo.api.jobs import FolderJob
 from bl_ext.user_default.csm_retopo.scene import pipeline, runner, sessions as ready
-from bl_ext.user_default.csm_retopo.scene.converter import Converter
+from bl_ext.user_default.csm_retopo.scene.background.converter import Converter
 from bl_ext.user_default.csm_retopo.scene.layout import Facing
 from bl_ext.user_default.csm_retopo.scene.pipeline import Import
 from bl_ext.user_default.csm_retopo.scene.targets import SceneTarget
@@ -75,7 +75,7 @@ def test_again_asks_for_nothing_but_the_session(
     service.clear()
     before = set(bpy.data.objects)
     monkeypatch.setattr(
-        "bl_ext.user_default.csm_retopo.scene.converter._Process",
+        "bl_ext.user_default.csm_retopo.scene.background.converter._Process",
         lambda command: pytest.fail("A converter was started"),
     )
     # In a new file, too, nothing is fetched or converted.
@@ -334,7 +334,8 @@ from lifecycle import *
 install(sys.argv[1])
 from pathlib import Path
 from bl_ext.user_default.csm_retopo.api.jobs import FolderJob
-from bl_ext.user_default.csm_retopo.scene import converter, runner, sessions, targets
+from bl_ext.user_default.csm_retopo.scene import runner, sessions, targets
+from bl_ext.user_default.csm_retopo.scene.background import converter
 from bl_ext.user_default.csm_retopo.scene.layout import Facing
 from bl_ext.user_default.csm_retopo.scene.pipeline import Import
 cache = sessions.open_cache()

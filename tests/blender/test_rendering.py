@@ -10,9 +10,10 @@ import bpy
 import numpy
 import pytest
 
-from bl_ext.user_default.csm_retopo.scene import colors, rendering
-from bl_ext.user_default.csm_retopo.scene.metrics import DEVIATION_ATTRIBUTE
-from bl_ext.user_default.csm_retopo.scene.report_models import Engine, RenderRequest, View
+from bl_ext.user_default.csm_retopo.scene.compare import colors
+from bl_ext.user_default.csm_retopo.scene.measure.metrics import DEVIATION_ATTRIBUTE
+from bl_ext.user_default.csm_retopo.scene.report import rendering
+from bl_ext.user_default.csm_retopo.scene.report.models import Engine, RenderRequest, View
 
 Point = tuple[float, float, float]
 

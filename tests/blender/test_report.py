@@ -26,16 +26,12 @@ from sessions import nothing_left, objects
 
 from bl_ext.user_default.csm_retopo import cli
 from bl_ext.user_default.csm_retopo.operators import reporting
-from bl_ext.user_default.csm_retopo.scene import (
-    contact_sheet,
-    publishing,
-    runner,
-    sessions as ready,
-)
-from bl_ext.user_default.csm_retopo.scene.converter import Converter
-from bl_ext.user_default.csm_retopo.scene.metrics import METRICS
-from bl_ext.user_default.csm_retopo.scene.publishing import Files, Publication
-from bl_ext.user_default.csm_retopo.scene.report_models import RenderRequest
+from bl_ext.user_default.csm_retopo.scene import runner, sessions as ready
+from bl_ext.user_default.csm_retopo.scene.background.converter import Converter
+from bl_ext.user_default.csm_retopo.scene.measure.metrics import METRICS
+from bl_ext.user_default.csm_retopo.scene.report import contact_sheet, publishing
+from bl_ext.user_default.csm_retopo.scene.report.models import RenderRequest
+from bl_ext.user_default.csm_retopo.scene.report.publishing import Files, Publication
 
 __all__ = ["nothing_left"]
 
@@ -245,7 +241,7 @@ def test_a_mesh_that_can_not_be_drawn(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def _survey_the_rest(self: Publication, report: Any) -> Any:
-    from bl_ext.user_default.csm_retopo.scene.report_models import SurveyRequest, view
+    from bl_ext.user_default.csm_retopo.scene.report.models import SurveyRequest, view
 
     (session,) = report.sessions
     request = SurveyRequest((session.meshes[0].blend,))
@@ -265,7 +261,9 @@ def test_what_can_not_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         write_report(filepath=str(tmp_path / "taken.html"))
     assert bpy.context.window_manager.csm_retopo.message_is_error
     assert sorted(os.listdir(tmp_path)) == ["in", "taken.html", "temporary"]
-    monkeypatch.setattr("bl_ext.user_default.csm_retopo.scene.converter._command", lambda: None)
+    monkeypatch.setattr(
+        "bl_ext.user_default.csm_retopo.scene.background.converter._command", lambda: None
+    )
     with pytest.raises(RuntimeError, match="no background Blender starts"):
         write_report(filepath=str(tmp_path / "report.html"))
     assert not (tmp_path / "report.html").exists()

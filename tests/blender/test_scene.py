@@ -19,7 +19,8 @@ from sessions import box, nothing_left, objects
 from bl_ext.user_default.csm_retopo.api.cache import Cache
 from bl_ext.user_default.csm_retopo.api.errors import CsmError
 from bl_ext.user_default.csm_retopo.api.jobs import FolderJob
-from bl_ext.user_default.csm_retopo.scene import converter, pending, targets
+from bl_ext.user_default.csm_retopo.scene import pending, targets
+from bl_ext.user_default.csm_retopo.scene.background import converter
 from bl_ext.user_default.csm_retopo.scene.layout import Facing, facing_of_view
 from bl_ext.user_default.csm_retopo.scene.pipeline import Import
 from bl_ext.user_default.csm_retopo.scene.properties import read_metrics

@@ -17,8 +17,8 @@ from sessions import nothing_left
 
 from bl_ext.user_default.csm_retopo.operators.comparing import CSM_RETOPO_OT_sort_table
 from bl_ext.user_default.csm_retopo.operators.selecting import CSM_RETOPO_OT_select
-from bl_ext.user_default.csm_retopo.scene import table
-from bl_ext.user_default.csm_retopo.scene.metrics import METRICS
+from bl_ext.user_default.csm_retopo.scene.compare import table
+from bl_ext.user_default.csm_retopo.scene.measure.metrics import METRICS
 
 __all__ = ["nothing_left"]
 

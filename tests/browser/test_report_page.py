@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from chromium import Browser, Page
 
-from csm_retopo.scene import metrics, report_models, report_page
-from csm_retopo.scene.report_models import Report, ReportLegend, ReportMesh, ReportSession
+from csm_retopo.scene.measure import metrics
+from csm_retopo.scene.report import models as report_models, page as report_page
+from csm_retopo.scene.report.models import Report, ReportLegend, ReportMesh, ReportSession
 
 Show = Callable[..., Page]
 

@@ -215,7 +215,7 @@ def _choose(gui: Gui, kind: str) -> Steps:
 
 def _check_legend(gui: Gui, kind: str) -> None:
     """Every color of the legend is on the screen, in the lower left."""
-    legend = sys.modules[f"{MODULE}.scene.coloring"].shown_legend(bpy.context.scene)
+    legend = sys.modules[f"{MODULE}.scene.compare.coloring"].shown_legend(bpy.context.scene)
     gui.check(legend is not None, "no legend")
     area = next(area for area in bpy.context.screen.areas if area.type == "VIEW_3D")
     height = bpy.context.window_manager.windows[0].height
@@ -259,7 +259,7 @@ def _settings() -> Any:
 
 
 def _lines() -> Any:
-    return sys.modules[f"{MODULE}.scene.table"].read_table(bpy.context.scene).lines
+    return sys.modules[f"{MODULE}.scene.compare.table"].read_table(bpy.context.scene).lines
 
 
 def _shown_counts() -> list[int]:

@@ -117,7 +117,7 @@ def _render(path: str, region_3d: bpy.types.RegionView3D) -> None:
 
 def make_session(session_id: str) -> None:
     """A session with all that an import brings, but for the shapes."""
-    metrics = sys.modules[f"{MODULE}.scene.metrics"].METRICS
+    metrics = sys.modules[f"{MODULE}.scene.measure.metrics"].METRICS
     collection = bpy.data.collections.new(session_id)
     bpy.context.scene.collection.children.link(collection)
     collection.csm_retopo.session_id = session_id

@@ -23,13 +23,16 @@ from typing import Any
 
 import bpy
 
-from ..api.cache import DEFAULT_LIMIT_BYTES, TEMPORARY_SUFFIX, Cache
-from ..api.errors import CsmError, FileError
-from ..api.jobs import log_failure
-from . import conversion, models, report_models
+from ...api.cache import DEFAULT_LIMIT_BYTES, Cache
+from ...api.errors import CsmError, FileError
+from ...api.files import TEMPORARY_SUFFIX
+from ...api.jobs import log_failure
+from .. import models
+from ..models import AssembleRequest, CompareRequest, ConvertedMesh, ConvertRequest
+from ..report import models as report_models
+from ..report.models import ReportRequest
+from . import conversion
 from .comparison import Comparer
-from .models import AssembleRequest, CompareRequest, ConvertedMesh, ConvertRequest
-from .report_models import ReportRequest
 from .worker import MARK
 
 log = logging.getLogger(__name__)
@@ -78,7 +81,7 @@ class Assembled:
 
 @dataclass(frozen=True)
 class Done:
-    """The answer to a ReportRequest: what `report_worker.serve` returned, or the reason why it did
+    """The answer to a ReportRequest: what `report.worker.serve` returned, or the reason why it did
     not; `crashed` tells that it took Blender down with it, or took too long.
     """
 

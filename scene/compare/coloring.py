@@ -14,10 +14,10 @@ from typing import Any
 
 import bpy
 
+from ..measure.metrics import COVERAGE_ATTRIBUTE, DEVIATION_ATTRIBUTE, SCALED_JACOBIAN_ATTRIBUTE
+from ..rows import find_rows
 from . import colors as meaning
 from .colors import Color, Colors, Legend, Scale
-from .metrics import COVERAGE_ATTRIBUTE, DEVIATION_ATTRIBUTE, SCALED_JACOBIAN_ATTRIBUTE
-from .rows import find_rows
 
 MODIFIER = "CSM Retopo Colors"
 

@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..api.cache import TEMPORARY_SUFFIX
-from ..api.errors import Cancelled, CsmError
-from ..api.jobs import log_failure
-from . import report_models
-from .converter import Converter, Done, NoProcess
+from ...api.errors import Cancelled, CsmError
+from ...api.files import TEMPORARY_SUFFIX
+from ...api.jobs import log_failure
+from ..background.converter import Converter, Done, NoProcess
+from . import models as report_models
 from .gathering import gather
-from .report_models import (
+from .models import (
     Engine,
     GatherRequest,
     PublishRequest,

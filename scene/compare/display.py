@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import bpy
 
+from ..rows import find_rows
 from . import coloring
-from .rows import find_rows
 
 _WIRE = 1
 _ALL_EDGES = 2

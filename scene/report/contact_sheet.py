@@ -18,10 +18,10 @@ import numpy
 from mathutils import Matrix, Vector
 from numpy.typing import NDArray
 
-from ..api.errors import CsmError
-from .metrics import value_text
+from ...api.errors import CsmError
+from ..measure.metrics import value_text
+from .models import Engine, PictureKind, Report, ReportMesh
 from .rendering import add_camera, render, set_colors, show_flat, start_empty
-from .report_models import Engine, PictureKind, Report, ReportMesh
 
 Pixels = NDArray[numpy.float32]
 """(height, width, channels), sRGB, the lowest row first as in Blender."""

@@ -24,11 +24,11 @@ import numpy
 from mathutils import Matrix, Vector
 from numpy.typing import NDArray
 
-from ..api.errors import CsmError
-from .colors import BANDS, NEUTRAL, RAMP, Color
-from .libraries import load_mesh
-from .metrics import DEVIATION_ATTRIBUTE
-from .report_models import Engine, PictureKind, Pictures, RenderRequest, View
+from ...api.errors import CsmError
+from ..compare.colors import BANDS, NEUTRAL, RAMP, Color
+from ..libraries import load_mesh
+from ..measure.metrics import DEVIATION_ATTRIBUTE
+from .models import Engine, PictureKind, Pictures, RenderRequest, View
 
 Floats = NDArray[numpy.float32]
 Ints = NDArray[numpy.int32]

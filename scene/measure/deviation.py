@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import bpy
 import numpy as np
 
+from ..models import Vector3
 from .mesh_arrays import read_attribute
 from .metrics import DEVIATION_KEYS, MetricValue
-from .models import Vector3
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """report.json: what became of a session, for people and programs. It holds no URL.
 
-The page that shows it, with pictures, is in `report_page`.
+The page that shows it, with pictures, is in `page`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-from ..api.cache import TEMPORARY_SUFFIX
-from .pipeline import MeshOutcome, Outcome, Status
-from .report_models import Report, ReportMesh
+from ...api.files import replacing
+from ..pipeline import MeshOutcome, Outcome, Status
+from .models import Report, ReportMesh
 
 REPORT_NAME = "report.json"
 PAGE_NAME = "report.html"
@@ -42,13 +41,9 @@ def report(session_id: str, outcome: Outcome) -> dict[str, Any]:
 
 def write_report(path: Path, fields: dict[str, Any]) -> None:
     """Write it; it appears whole or not at all. Raises OSError."""
-    temporary = path.with_name(f"{path.name}{TEMPORARY_SUFFIX}")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(fields, file, indent=2, ensure_ascii=False, allow_nan=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    text = json.dumps(fields, indent=2, ensure_ascii=False, allow_nan=False)
+    with replacing(path) as temporary:
+        temporary.write_text(f"{text}\n", encoding="utf-8")
 
 
 def read_report(path: Path) -> dict[str, Any]:

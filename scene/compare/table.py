@@ -6,11 +6,9 @@ and the export. Nothing here draws, and nothing changes the scene but `order_by`
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,12 +17,12 @@ from typing import Any
 
 import bpy
 
-from ..api.cache import TEMPORARY_SUFFIX
-from .layout import short_names
-from .metrics import METRICS, Metric, MetricValue, best_value, value_text
-from .models import Metrics
-from .properties import read_metrics
-from .rows import Row, find_rows
+from ...api.files import replacing
+from ..layout import short_names
+from ..measure.metrics import METRICS, Metric, MetricValue, best_value, value_text
+from ..models import Metrics
+from ..properties import read_metrics
+from ..rows import Row, find_rows
 
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
@@ -271,17 +269,8 @@ def _csv_field(value: object) -> object:
 
 def write_text(path: Path, text: str) -> None:
     """Write it as UTF-8; the file appears whole or not at all. Raises OSError."""
-    temporary = path.with_name(f"{path.name}{TEMPORARY_SUFFIX}")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+    with replacing(path) as temporary:
+        temporary.write_bytes(text.encode())
 
 
 def page_within(page: int, lines: int) -> int:

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from .models import Metrics
-from .properties import read_metrics
-from .rows import Row
+from ..models import Metrics
+from ..properties import read_metrics
+from ..rows import Row
 
 Color = tuple[float, float, float]
 """Red, green and blue as a screen shows them (sRGB), 0 to 1."""

@@ -16,12 +16,12 @@ from typing import Any
 import bpy
 from mathutils.bvhtree import BVHTree
 
-from ..api.errors import CsmError
+from ...api.errors import CsmError
+from ..libraries import remove_meshes
+from ..models import Role
+from ..properties import read_metrics
+from ..rows import Row
 from . import coloring, display, flipping
-from .libraries import remove_meshes
-from .models import Role
-from .properties import read_metrics
-from .rows import Row
 
 ATTRIBUTE_PREFIX = "csm_"
 PREVIEW_SIDE = 256

@@ -6,8 +6,6 @@ The open file is replaced.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +13,10 @@ from typing import Any
 
 import bpy
 
-from ..api.cache import TEMPORARY_SUFFIX
-from ..api.errors import CsmError
-from . import contact_sheet, gathering, rendering, report_page
-from .report_models import (
+from ...api.errors import CsmError
+from ...api.files import replacing
+from . import contact_sheet, gathering, page as report_page, rendering
+from .models import (
     GatherRequest,
     PublishRequest,
     RenderRequest,
@@ -28,7 +26,7 @@ from .report_models import (
     to_json,
 )
 
-_MANIFEST = Path(__file__).parents[1] / "blender_manifest.toml"
+_MANIFEST = Path(__file__).parents[2] / "blender_manifest.toml"
 
 
 def serve(request: ReportRequest) -> dict[str, Any]:
@@ -75,18 +73,12 @@ def _publish(request: PublishRequest) -> None:
 
 def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Have the file appear whole or not at all."""
-    temporary = path.with_name(f"{path.name}{TEMPORARY_SUFFIX}")
     try:
-        write(temporary)
-        with temporary.open("r+b") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            write(temporary)
     except OSError as error:
         reason = error.strerror or "unknown reason"
         raise CsmError(f"{path.name} can't be written: {reason}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def _write(path: Path, data: bytes) -> None:

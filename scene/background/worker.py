@@ -20,7 +20,7 @@ MARK = "csm-retopo:"
 def _adopt_package() -> None:
     """Make the extension's modules importable without enabling the extension here."""
     package = types.ModuleType("csm_retopo")
-    package.__path__ = [str(Path(__file__).resolve().parents[1])]
+    package.__path__ = [str(Path(__file__).resolve().parents[2])]
     sys.modules["csm_retopo"] = package
 
 
@@ -37,16 +37,10 @@ def main() -> None:
     _adopt_package()
     from csm_retopo.api.cache import Cache
     from csm_retopo.api.errors import CsmError, FileError
-    from csm_retopo.scene import (
-        assembly,
-        comparison,
-        conversion,
-        deviation,
-        measuring,
-        models,
-        properties,
-        report_models,
-    )
+    from csm_retopo.scene import models, properties
+    from csm_retopo.scene.background import assembly, comparison, conversion
+    from csm_retopo.scene.measure import deviation, measuring
+    from csm_retopo.scene.report import models as report_models
 
     properties.register()
     _answer(ready=True)
@@ -63,7 +57,7 @@ def main() -> None:
                 compared = comparer.compare(cache, models.compare_request(request["compare"]))
                 _answer(result=models.to_json(compared))
             elif "report" in request:
-                from csm_retopo.scene import report_worker
+                from csm_retopo.scene.report import worker as report_worker
 
                 comparer.close()  # it replaces the open file
                 asked = report_models.report_request(**request["report"])

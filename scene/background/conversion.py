@@ -19,11 +19,12 @@ from typing import Any
 
 import bpy
 
-from ..api import mesh_files
-from ..api.cache import TEMPORARY_SUFFIX, Cache
-from ..api.errors import CacheError, ConversionFailed
-from .metrics import SCALED_JACOBIAN_ATTRIBUTE
-from .models import ConvertedMesh, ConvertRequest, converted_mesh, to_json
+from ...api import mesh_files
+from ...api.cache import Cache
+from ...api.errors import CacheError, ConversionFailed
+from ...api.files import TEMPORARY_SUFFIX
+from ..measure.metrics import SCALED_JACOBIAN_ATTRIBUTE
+from ..models import ConvertedMesh, ConvertRequest, converted_mesh, to_json
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ def convert(cache: Cache, request: ConvertRequest) -> ConvertedMesh:
 
     On the main thread. Raises DamagedFile, ConversionFailed and CacheError.
     """
-    from .measuring import measure
+    from ..measure.measuring import measure
 
     path = Path(request.path)
     warnings: list[str] = []

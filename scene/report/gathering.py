@@ -13,11 +13,11 @@ from pathlib import Path
 
 import bpy
 
-from ..api.errors import CsmError
-from .colors import Color, Colors, find_scale, legend
-from .properties import read_metrics
-from .report_models import Report, ReportLegend, ReportMesh, ReportSession
-from .rows import Row, find_rows
+from ...api.errors import CsmError
+from ..compare.colors import Color, Colors, find_scale, legend
+from ..properties import read_metrics
+from ..rows import Row, find_rows
+from .models import Report, ReportLegend, ReportMesh, ReportSession
 
 
 def gather(scene_name: str, folder: Path) -> Generator[None, None, Report]:

@@ -3,18 +3,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 from pathlib import Path
 
 import bpy
 
-from ..api.cache import TEMPORARY_SUFFIX
-from ..api.errors import CsmError
-from . import placing
-from .layout import Facing
-from .models import AssembleRequest
+from ...api.errors import CsmError
+from ...api.files import replacing
+from .. import placing
+from ..layout import Facing
+from ..models import AssembleRequest
 
 log = logging.getLogger(__name__)
 
@@ -29,19 +27,11 @@ def write_row(request: AssembleRequest) -> list[str]:
     scene = bpy.context.scene
     scene.name = request.plan.session_id
     warnings = placing.place(scene, request.plan, Facing.FRONT)
-    path = Path(request.blend)
-    temporary = path.with_name(f"{path.name}{TEMPORARY_SUFFIX}")
     try:
-        # What a killed run left would be kept as a backup.
-        temporary.unlink(missing_ok=True)
-        # As a copy, so that the open file doesn't take the temporary name for its own.
-        bpy.ops.wm.save_as_mainfile(filepath=str(temporary), copy=True, check_existing=False)
-        with temporary.open("r+b") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with replacing(Path(request.blend)) as temporary:
+            # As a copy, so that the open file doesn't take the temporary name for its own.
+            bpy.ops.wm.save_as_mainfile(filepath=str(temporary), copy=True, check_existing=False)
     except (OSError, RuntimeError) as error:
         log.warning("%s", error)
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         raise CsmError("make room on the disk, or check the folder's permissions") from None
     return warnings

@@ -19,10 +19,10 @@ from typing import Any
 
 import bpy
 
+from ..measure.metrics import NOTHING, value_text
+from ..models import Metrics, Role
+from ..rows import Row, find_row, session_collections
 from .ghost import set_ghost
-from .metrics import NOTHING, value_text
-from .models import Metrics, Role
-from .rows import Row, find_row, session_collections
 
 CONSTRAINT = "CSM Retopo Flip"
 """The constraint that lays a variation over the source."""

@@ -8,7 +8,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import Any
 
-from .models import Metrics, Vector3
+from ..models import Metrics, Vector3
 
 
 class PictureKind(enum.StrEnum):

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 import bpy
 
-from ..api.cache import Cache
-from ..api.errors import ConversionFailed
+from ...api.cache import Cache
+from ...api.errors import ConversionFailed
+from ..libraries import load_mesh, remove_meshes
+from ..measure.metrics import COVERAGE_ATTRIBUTE, DEVIATION_ATTRIBUTE, DEVIATION_KEYS, MetricValue
+from ..models import CompareRequest, ConvertedMesh
 from .conversion import write_blend
-from .libraries import load_mesh, remove_meshes
-from .metrics import COVERAGE_ATTRIBUTE, DEVIATION_ATTRIBUTE, DEVIATION_KEYS, MetricValue
-from .models import CompareRequest, ConvertedMesh
 
 if TYPE_CHECKING:
-    from .deviation import SourceSurface
+    from ..measure.deviation import SourceSurface
 
 OTHER_FRAME = (
     "it stands elsewhere than the source, or is of another size: its deviation was not measured"
@@ -87,7 +87,7 @@ class Comparer:
         self._mesh = None
 
     def _surface_of(self, source: ConvertedMesh) -> SourceSurface:
-        from .deviation import SourceSurface
+        from ..measure.deviation import SourceSurface
 
         key = (source.blend, source.file_sha256)
         if self._surface is None or key != (self._source_blend, self._source_sha256):
@@ -102,7 +102,7 @@ class Comparer:
 
 def _problem(mesh: ConvertedMesh, source: ConvertedMesh) -> str | None:
     """Why the two can't be compared."""
-    from .deviation import same_frame
+    from ..measure.deviation import same_frame
 
     corners = (mesh.lower, mesh.upper, source.lower, source.upper)
     if not all(math.isfinite(each) for corner in corners for each in corner):

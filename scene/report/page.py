@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from .layout import short_names
-from .metrics import METRICS, Metric, MetricValue, best_value, value_text
-from .report_models import PictureKind, Report, ReportLegend, ReportMesh, ReportSession
+from ..layout import short_names
+from ..measure.metrics import METRICS, Metric, MetricValue, best_value, value_text
+from .models import PictureKind, Report, ReportLegend, ReportMesh, ReportSession
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 """What the page may do, as a browser is told: show what is in it, and fetch nothing."""
@@ -66,8 +66,8 @@ class _Row:
 
 def page(report: Report, made_with: str) -> str:
     """The page; `made_with` names the programs. Raises OSError for a picture that is gone."""
-    style = (_HERE / "report_page.css").read_text(encoding="utf-8")
-    script = (_HERE / "report_page.js").read_text(encoding="utf-8")
+    style = (_HERE / "page.css").read_text(encoding="utf-8")
+    script = (_HERE / "page.js").read_text(encoding="utf-8")
     parts = [
         "<!DOCTYPE html>",
         '<html lang="en">',
