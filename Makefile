@@ -50,7 +50,7 @@ build: ## Build the extension: build/csm_retopo-VERSION.zip
 format: ## Format the code and sort its imports
 	@$(RUFF) check --quiet --select I --fix . && "$(ENVS)/lint/bin/ruff" format .
 
-demo: ## Import the sample session and show what comes of it
+demo: ## Import the sample session, measure it and write a report
 	@$(IN_BLENDER) tests/demo.py
 
 bench: ## Measure the import against the obvious script
