@@ -16,6 +16,8 @@ from .overlay import text_points, text_width
 from .text import draw_text
 
 _BEST = "★"
+_PERCENT = ("ratio", "relative")
+"""Kinds of metrics whose column says it once, in its heading."""
 _GROUP_COLUMNS = 3
 _PADDING = 0.7
 """What a cell needs beside its text, in the text's height."""
@@ -53,8 +55,7 @@ class CSM_RETOPO_PT_compare(bpy.types.Panel):
         row.popover("CSM_RETOPO_PT_columns")
         row.operator_context = "INVOKE_DEFAULT"
         row.operator("csm_retopo.export_table", text="Export", icon="EXPORT")
-        if hasattr(bpy.types, "CSM_RETOPO_OT_write_report"):
-            row.operator("csm_retopo.write_report", text="Report", icon="DOCUMENTS")
+        row.operator("csm_retopo.write_report", text="Report", icon="DOCUMENTS")
 
 
 class CSM_RETOPO_PT_columns(bpy.types.Panel):
@@ -148,7 +149,7 @@ def _split(layout: bpy.types.UILayout, widths: tuple[float, ...]) -> Iterator[bp
 def _draw_heading(layout: bpy.types.UILayout, column: Metric, settings: Any) -> None:
     heading = layout.row(align=True)
     heading.alignment = "RIGHT"
-    text = column.heading
+    text = f"{column.heading}%" if column.kind in _PERCENT else column.heading
     if settings.sort_by == column.key:
         text = f"{'↓' if settings.sort_descending else '↑'}{text}"
     heading.operator("csm_retopo.sort_table", text=text, emboss=False).column = column.key
@@ -236,7 +237,7 @@ def _widths(columns: list[list[str]], points: float) -> tuple[float, ...]:
 
 def _text(key: str, value: MetricValue, best: MetricValue) -> str:
     text = value_text(key, value)
-    if METRICS[key].heading.endswith("%"):
+    if METRICS[key].kind in _PERCENT:
         text = text.removesuffix(" %")
     return f"{_BEST}{text}" if best is not None and value == best else text
 

@@ -54,7 +54,7 @@ _METRICS = (
         "count",
     ),
     Metric(
-        "quad_ratio", "Quad Ratio", "Quad%", "Share of the faces that are quads", "ratio", "higher"
+        "quad_ratio", "Quad Ratio", "Quads", "Share of the faces that are quads", "ratio", "higher"
     ),
     Metric(
         "boundary_edges",
@@ -251,7 +251,7 @@ _METRICS = (
     Metric(
         "hausdorff_relative",
         "Relative Hausdorff Distance",
-        "Err%",
+        "Error",
         "The Hausdorff distance from the source as a share of the source's diagonal: the largest "
         "error anywhere, whatever the size",
         "relative",
