@@ -260,7 +260,7 @@ def _click(session_id: str) -> None:
     """What the operator does when the artist clicks."""
     runner, pipeline, targets, converter, layout, sessions = (
         importlib.import_module(f"{MODULE}.scene.{name}")
-        for name in ("runner", "pipeline", "targets", "converter", "layout", "sessions")
+        for name in ("runner", "pipeline", "targets", "background.converter", "layout", "sessions")
     )
     job = sessions.session_job(session_id, sessions.open_cache())
     target = targets.SceneTarget(bpy.context.scene.name, layout.Facing.FRONT, interactive=True)
