@@ -13,9 +13,11 @@ import tomllib
 import xml.etree.ElementTree
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import environments
 import stubs
@@ -81,12 +83,12 @@ def build() -> str:
     return f"extension built ({archive.stat().st_size / 1e6:.1f} MB)"
 
 
-def blender(version: str) -> Tests:
-    """Test the built extension in that Blender."""
+def blender(version: str, log: Path | None = None) -> Tests:
+    """Test the built extension in that Blender. What pytest prints goes to `log`, if given."""
     if not _archive().is_file():
         raise CheckFailed("there is no extension to install")
     python = environments.blender_interpreter(version)
-    return _pytest(f"blender-{version}", python, "tests/blender", 1200)
+    return _pytest(f"blender-{version}", python, "tests/blender", 1200, log)
 
 
 def browser() -> Tests:
@@ -109,9 +111,12 @@ CHECKS: dict[str, Callable[[], str | Tests]] = {
     "api-oldest": partial(api, "api-oldest"),
     "browser": browser,
     "build": build,
-    **{f"blender-{version}": partial(blender, version) for version in BLENDERS},
 }
-BY_NAME = {**CHECKS, "gui": gui}
+BY_NAME = {
+    **CHECKS,
+    **{f"blender-{version}": partial(blender, version) for version in BLENDERS},
+    "gui": gui,
+}
 """`gui` is no part of `all`: it needs a Blender with a window."""
 
 
@@ -134,13 +139,31 @@ def main() -> int:
 def _run_all() -> int:
     results: dict[str, str | Tests] = {}
     problems: list[str] = []
-    for name, check in CHECKS.items():
-        _announce(name)
+
+    def attempt(name: str, check: Callable[[], str | Tests]) -> None:
         try:
             results[name] = check()
         except (CheckFailed, SetupError) as error:
             print(f"{name}: FAILED: {error}", flush=True)
             problems.append(f"{name}: {error}")
+
+    def attempt_blender(version: str) -> None:
+        name = f"blender-{version}"
+        log = BUILD / "reports" / f"{name}.log"
+        attempt(name, partial(blender, version, log))
+        if log.is_file():
+            print(f"\n== {name}\n{log.read_text(errors='replace')}", end="", flush=True)
+
+    for name, check in CHECKS.items():
+        _announce(name)
+        attempt(name, check)
+    _announce(f"the tests in Blender {', '.join(BLENDERS)}, two at a time")
+    with contextlib.suppress(SetupError):  # told below
+        for version in BLENDERS:  # one after the other: only one can install system packages
+            environments.blender_interpreter(version)
+    # Much of a test's time is waiting for a process of its own.
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(attempt_blender, BLENDERS))
     if problems:
         print(f"test: FAILED: {'; '.join(problems)}")
         return 1
@@ -184,13 +207,20 @@ def _link_package(package: Path) -> None:
             (package / path.name).symlink_to(path)
 
 
-def _pytest(name: str, python: Path, folder: str, timeout_s: float) -> Tests:
+def _pytest(
+    name: str, python: Path, folder: str, timeout_s: float, log: Path | None = None
+) -> Tests:
     """Run the tests in `folder` and count them."""
     report = BUILD / "reports" / f"{name}.xml"
     report.unlink(missing_ok=True)
+    report.parent.mkdir(parents=True, exist_ok=True)
     command = [python, "-m", "pytest", f"--junitxml={report}", folder]
     try:
-        _run(command, timeout_s)
+        if log is None:
+            _run(command, timeout_s)
+        else:
+            with log.open("wb") as output:
+                _run(command, timeout_s, output=output)
     except CheckFailed as failure:
         raise CheckFailed(f"{failure}{_broken_tests(report)}") from None
     counts = _counts(report)
@@ -215,7 +245,12 @@ def _counts(report: Path) -> Counter[str]:
     return counts
 
 
-def _run(command: list[str | Path], timeout_s: float, folder: Path = ROOT) -> None:
+def _run(
+    command: list[str | Path],
+    timeout_s: float,
+    folder: Path = ROOT,
+    output: BinaryIO | None = None,
+) -> None:
     """Run the command to its end, and end it with all its children after `timeout_s`.
 
     Raises:
@@ -223,7 +258,13 @@ def _run(command: list[str | Path], timeout_s: float, folder: Path = ROOT) -> No
     """
     environment = {**os.environ, "CSM_RETOPO_ZIP": str(_archive())}
     process = subprocess.Popen(
-        command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, start_new_session=True
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
     )
     try:
         code = process.wait(timeout_s)
