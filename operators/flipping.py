@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Flip through the variations in place. The mode itself is in `scene.flipping`."""
+"""Flip through the variations in place. The mode itself is in `scene.compare.flipping`."""
 
 from __future__ import annotations
 
