@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keep one variation as the result. What it means is in `scene.keeping`."""
+"""Keep one variation as the result. What it means is in `scene.compare.keeping`."""
 
 from __future__ import annotations
 

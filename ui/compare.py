@@ -23,7 +23,9 @@ _PADDING = 0.7
 """What a cell needs beside its text, in the text's height."""
 _LEAST_NAMES = 0.2
 """How much of the table's width the names have at least."""
-_BESIDE_TABLE = 44
+_UNIT = 20
+"""A layout's unit of width, in pixels at a scale of 1."""
+_BESIDE_TABLE = 46
 """What a sidebar's panel has beside a table, in pixels at a scale of 1: tabs and margins."""
 
 
@@ -48,7 +50,7 @@ class CSM_RETOPO_PT_compare(bpy.types.Panel):
         _draw_display(layout, context, settings)
         layout.prop(settings, "triangle_budget")
         page = _find_page(context)
-        _draw_table(layout, settings, page)
+        _draw_table(layout, page, context.preferences.system.ui_scale)
         if page.count > len(page.lines):
             _draw_pages(layout, page)
         row = layout.row(align=True)
@@ -108,8 +110,8 @@ def _draw_display(layout: bpy.types.UILayout, context: bpy.types.Context, settin
         column.prop(shading, "color_type", text="")
 
 
-def _draw_table(layout: bpy.types.UILayout, settings: Any, page: _Page) -> None:
-    columns = _split(layout, page.widths)
+def _draw_table(layout: bpy.types.UILayout, page: _Page, scale: float) -> None:
+    columns = _columns(layout, page.widths, scale)
     names = next(columns)
     heading = names.row()
     heading.active = False
@@ -124,9 +126,13 @@ def _draw_table(layout: bpy.types.UILayout, settings: Any, page: _Page) -> None:
         cell.operator(
             "csm_retopo.select", text=title, emboss=is_selected, depress=is_selected
         ).object_name = line.object_name
-    for metric, texts, column in zip(page.columns, page.texts, columns, strict=True):
-        _draw_heading(column, metric, settings)
+    for metric, text, texts, column in zip(
+        page.columns, page.headings, page.texts, columns, strict=True
+    ):
+        heading = column.row(align=True)
+        heading.alignment = "RIGHT"
         key = metric.key
+        heading.operator("csm_retopo.sort_table", text=text, emboss=False).column = key
         for line, text in zip(page.lines, texts, strict=True):
             cell = column.row(align=True)
             cell.alignment = "RIGHT"
@@ -137,22 +143,16 @@ def _draw_table(layout: bpy.types.UILayout, settings: Any, page: _Page) -> None:
             button.metric = key
 
 
-def _split(layout: bpy.types.UILayout, widths: tuple[float, ...]) -> Iterator[bpy.types.UILayout]:
-    """Columns of these widths, in whatever unit."""
-    for number, width in enumerate(widths):
-        left = sum(widths[number:])
-        if width < left:
-            layout = layout.split(factor=width / left, align=True)
-        yield layout.column(align=True)
-
-
-def _draw_heading(layout: bpy.types.UILayout, column: Metric, settings: Any) -> None:
-    heading = layout.row(align=True)
-    heading.alignment = "RIGHT"
-    text = f"{column.heading}%" if column.kind in _PERCENT else column.heading
-    if settings.sort_by == column.key:
-        text = f"{'↓' if settings.sort_descending else '↑'}{text}"
-    heading.operator("csm_retopo.sort_table", text=text, emboss=False).column = column.key
+def _columns(
+    layout: bpy.types.UILayout, widths: tuple[float, ...], scale: float
+) -> Iterator[bpy.types.UILayout]:
+    """Columns that share the room as these widths do, in pixels."""
+    # Of one row: between the parts of a split, Blender leaves a gap that nothing closes.
+    row = layout.row(align=True)
+    for width in widths:
+        column = row.column(align=True)
+        column.ui_units_x = width / (_UNIT * scale)
+        yield column
 
 
 def _draw_pages(layout: bpy.types.UILayout, page: _Page) -> None:
@@ -171,8 +171,8 @@ def _draw_pages(layout: bpy.types.UILayout, page: _Page) -> None:
 
 @dataclass(frozen=True)
 class _Page:
-    """What is shown of the table, ready to be drawn: lines from `first` on, of `count`; the texts
-    of each of the columns; and how wide those are, the names' before them.
+    """What is shown of the table, ready to be drawn: lines from `first` on, of `count`; heading and
+    texts of each of the columns; and how wide those are, the names' before them.
     """
 
     columns: tuple[Metric, ...]
@@ -180,6 +180,7 @@ class _Page:
     first: int
     count: int
     titles: list[str]
+    headings: list[str]
     texts: list[list[str]]
     widths: tuple[float, ...]
 
@@ -203,27 +204,29 @@ def _find_page(context: bpy.types.Context) -> _Page:
     )
     if _page is None or _page_key != key:
         room = context.region.width - _BESIDE_TABLE * context.preferences.system.ui_scale
-        _page = _make_page(table.read_table(scene), number, points, room)
+        _page = _make_page(table.read_table(scene), settings, number, points, room)
         _page_key = key
     return _page
 
 
-def _make_page(shown: table.Table, number: int, points: float, room: float) -> _Page:
+def _make_page(shown: table.Table, settings: Any, number: int, points: float, room: float) -> _Page:
     first = table.page_within(number, len(shown.lines)) * table.PAGE_LINES
     lines = shown.lines[first : first + table.PAGE_LINES]
     texts = [
         [_text(metric.key, line.metrics.get(metric.key), best) for line in lines]
         for metric, best in zip(shown.columns, shown.best, strict=True)
     ]
-    titles = [line.title for line in lines]
-    widths = _widths([titles, *texts], points)
-    if sum(widths) > room:
-        titles = [line.short_title for line in lines]
-        widths = _widths([titles, *texts], points)
-    # Rather a name is cut short than a number.
-    names = max(min(widths[0], room - sum(widths[1:])), _LEAST_NAMES * room)
+    headings = [_heading(metric, settings) for metric in shown.columns]
+    headed = [[heading, *each] for heading, each in zip(headings, texts, strict=True)]
+    long, short = [line.title for line in lines], [line.short_title for line in lines]
+    # What is cut short where there is little room: first names, then headings, never a number.
+    for titles, columns in ((long, headed), (short, headed), (short, texts)):
+        widths = _widths([titles, *columns], points)
+        if sum(widths) <= room:
+            break
+    names = min(widths[0], max(room - sum(widths[1:]), _LEAST_NAMES * room))
     widths = (names, *widths[1:])
-    return _Page(shown.columns, lines, first, len(shown.lines), titles, texts, widths)
+    return _Page(shown.columns, lines, first, len(shown.lines), titles, headings, texts, widths)
 
 
 def _widths(columns: list[list[str]], points: float) -> tuple[float, ...]:
@@ -233,6 +236,13 @@ def _widths(columns: list[list[str]], points: float) -> tuple[float, ...]:
         padding + max((text_width(text, points) for text in texts), default=0.0)
         for texts in columns
     )
+
+
+def _heading(metric: Metric, settings: Any) -> str:
+    text = f"{metric.heading}%" if metric.kind in _PERCENT else metric.heading
+    if settings.sort_by != metric.key:
+        return text
+    return f"{'↓' if settings.sort_descending else '↑'}{text}"
 
 
 def _text(key: str, value: MetricValue, best: MetricValue) -> str:

@@ -10,7 +10,13 @@ import bpy
 from .. import __package__ as base_package
 from ..api.errors import ConfigurationError
 from ..scene import rows, sessions
+from .overlay import text_points, text_width
 from .text import draw_text
+
+_BESIDE_SESSION = 80
+"""What a sidebar's panel has beside a session's text, in pixels at a scale of 1: tabs, margins and
+the button.
+"""
 
 
 class CSM_RETOPO_PT_import(bpy.types.Panel):
@@ -67,14 +73,20 @@ class CSM_RETOPO_PT_sessions(bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         """Draw it."""
         column = self.layout.column(align=True)
+        points = text_points(context)
+        room = context.region.width - _BESIDE_SESSION * context.preferences.system.ui_scale
         for collection in reversed(rows.session_collections(context.scene)):
-            _draw_session(column, collection.csm_retopo)
+            _draw_session(column, collection.csm_retopo, points, room)
 
 
-def _draw_session(layout: bpy.types.UILayout, carried: Any) -> None:
+def _draw_session(layout: bpy.types.UILayout, carried: Any, points: float, room: float) -> None:
     row = layout.row(align=True)
-    row.label(text=carried.session_id.removeprefix("SESSION_"))
-    row.label(text=" · ".join(each for each in (carried.model, carried.created_at[:10]) if each))
+    parts = [carried.session_id.removeprefix("SESSION_"), carried.model, carried.created_at[:10]]
+    text = " · ".join(each for each in parts if each)
+    if text_width(text, points) > room:
+        # The ID begins with the time, too.
+        text = " · ".join(each for each in parts[:2] if each)
+    row.label(text=text)
     row.operator(
         "csm_retopo.select", text="", icon="ZOOM_SELECTED", emboss=False
     ).session_id = carried.session_id

@@ -198,14 +198,14 @@ class Page:
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.call("Emulation.setEmulatedMedia", media=media, features=features)
 
-    def photograph(self, path: Path) -> None:
-        """Write a PNG of the whole page."""
-        size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-        data = self.call(
-            "Page.captureScreenshot",
-            captureBeyondViewport=True,
-            clip={"x": 0, "y": 0, "scale": 1, "width": size["width"], "height": size["height"]},
-        )["data"]
+    def photograph(self, path: Path, *, whole: bool = True) -> None:
+        """Write a PNG of the whole page, or of what its window shows."""
+        options: dict[str, Any] = {}
+        if whole:
+            size = self.call("Page.getLayoutMetrics")["cssContentSize"]
+            clip = {"x": 0, "y": 0, "scale": 1, "width": size["width"], "height": size["height"]}
+            options = {"captureBeyondViewport": True, "clip": clip}
+        data = self.call("Page.captureScreenshot", **options)["data"]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(base64.b64decode(data))
 

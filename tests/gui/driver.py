@@ -132,6 +132,12 @@ class Gui:
         self.facts["pictures_s"] = self.facts.get("pictures_s", 0) + time.monotonic() - start_s
         self.pictures.append(path.name)
 
+    def redraw(self) -> None:
+        """Have all drawn again, as after something that a script has changed."""
+        for window in bpy.context.window_manager.windows:
+            for area in window.screen.areas:
+                area.tag_redraw()
+
     def look(self, name: str, *, after_s: float = 0.4) -> Steps:
         """Let Blender draw, with the mouse out of the way, then keep a picture."""
         window, region = _region(VIEWPORT)
@@ -228,6 +234,18 @@ class Gui:
         else:
             raise AssertionError("There is no tab Retopo")
         yield from self.to_viewport()
+        yield 0.3
+
+    def widen_sidebar(self, pixels: int) -> Steps:
+        """Drag the sidebar's edge to the left by so many pixels."""
+        window, region = _region(SIDEBAR)
+        yield from self.move(region.x, region.y + region.height - 60, window)
+        yield 0.1
+        self._event("LEFTMOUSE", "PRESS")
+        for _ in range(10):
+            yield _TICK_S
+            yield from self.nudge(-pixels // 10, 0)
+        self._event("LEFTMOUSE", "RELEASE")
         yield 0.3
 
     def finished(self, timeout_s: float = 40.0) -> Steps:

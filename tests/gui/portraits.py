@@ -5,13 +5,41 @@ from __future__ import annotations
 
 import pytest
 
+from browser import chromium
 from conftest import ROOT, VERSIONS, Blender
 from standin import StandIn
+from tools import environments
+
+SCREEN_HEIGHT = 1000
+PICTURES = ROOT / "docs" / "pictures"
+
+in_newest = pytest.mark.parametrize("blender", VERSIONS[:1], indirect=True)
 
 
-@pytest.mark.parametrize("blender", VERSIONS[:1], indirect=True)
-def test_portraits(blender: Blender, service: StandIn) -> None:
-    folder = ROOT / "docs" / "pictures"
-    folder.mkdir(parents=True, exist_ok=True)
+@in_newest
+@pytest.mark.parametrize(
+    ("name", "width", "height"),
+    [("sidebar", 1240, 760), ("row", 1240, 860), ("compare", 1240, 760), ("flip", 1240, 850)],
+)
+def test_portrait(blender: Blender, service: StandIn, name: str, width: int, height: int) -> None:
+    PICTURES.mkdir(parents=True, exist_ok=True)
     (session_id,) = service.session_ids
-    blender.play("drawing.portraits", service=service, session_id=session_id, folder=str(folder))
+    blender.play(
+        f"portraits.{name}",
+        # From the screen's lower left.
+        *("--window-geometry", "0", str(SCREEN_HEIGHT - height), str(width), str(height)),
+        service=service,
+        session_id=session_id,
+        folder=str(PICTURES),
+    )
+
+
+@in_newest
+def test_portrait_of_the_report(blender: Blender, service: StandIn) -> None:
+    (session_id,) = service.session_ids
+    page = blender.folder / "report.html"
+    blender.play("portraits.report", service=service, session_id=session_id, page=str(page))
+    with chromium.started(environments.browser()) as browser:
+        picture = PICTURES / "report.png"
+        browser.open(page, width=1400, height=1016).photograph(picture, whole=False)
+    blender.play("portraits.shrink", picture=str(picture))

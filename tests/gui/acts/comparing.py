@@ -118,6 +118,7 @@ def _columns(gui: Gui) -> Steps:
     yield from gui.key("ESC")
     yield 0.5
     settings.columns = " ".join(sorted({*before, "poles_3", "poles_5"}))
+    gui.redraw()
     yield from gui.look("six-columns")
     settings.columns = " ".join(sorted(before))
 

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the panel and a row look at their best, and how long the panel takes to draw."""
+"""How long the panels of many sessions take to draw."""
 
 from __future__ import annotations
 
 import json
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import bpy
@@ -36,83 +34,10 @@ def long_list(gui: Gui) -> Steps:
     for values in times.values():
         values.clear()
     for _ in range(40):
-        for area in bpy.context.window_manager.windows[0].screen.areas:
-            area.tag_redraw()
+        gui.redraw()
         yield 0.02
     gui.facts.update({name: round(statistics.median(each), 3) for name, each in times.items()})
     yield from gui.look("long-list")
-
-
-def portraits(gui: Gui) -> Steps:
-    """The sidebar and the row, as the README shows them."""
-    yield from gui.to_viewport()
-    yield from gui.key("A", text="a")
-    yield from gui.key("DEL")
-    yield from gui.wait(lambda: not bpy.context.scene.objects[:], "the default objects stay")
-    # Labels and previews are turned to the view that the artist has when they arrive.
-    yield from gui.key("NUMPAD_1")
-    yield 0.4
-    yield from gui.open_tab()
-    yield from gui.fill_in("csm_retopo.session_id", gui.arguments["session_id"])
-    yield from gui.click("import_session(")
-    yield from gui.finished()
-
-    yield from gui.to_viewport()
-    for key in ("NUMPAD_5", "NUMPAD_6", "NUMPAD_8"):
-        yield from gui.key(key)
-        yield 0.4
-    yield from gui.click('object_name="Suzanne, sculpted retopo 1"')
-    yield 0.4
-    yield from gui.to_viewport()
-    for key in ("NUMPAD_MINUS",) * 4:
-        yield from gui.key(key)
-        yield 0.3
-    yield 1.0
-    folder = Path(gui.arguments["folder"])
-    area = next(area for area in bpy.context.screen.areas if area.type == "VIEW_3D")
-    screen_height = bpy.context.window_manager.windows[0].height
-    crop = f"{area.width + area.x}x{area.height}+0+{screen_height - area.y - area.height}"
-    sidebar = folder / "sidebar.png"
-    subprocess.run(["import", "-window", "root", "-crop", crop, "+repage", sidebar], check=True)
-    _convert(sidebar)
-
-    yield from gui.to_viewport()
-    yield from gui.key("A", text="a", alt=True)
-    yield from gui.key("NUMPAD_1")
-    yield 0.4
-    space = next(a for a in bpy.context.screen.areas if a.type == "VIEW_3D").spaces.active
-    overlay = space.overlay
-    for name in ("floor", "axis_x", "axis_y", "cursor", "text", "relationship_lines"):
-        setattr(overlay, f"show_{name}", False)
-    overlay.show_ortho_grid = False
-    overlay.show_object_origins = False
-    yield from gui.key("HOME")
-    yield 0.6
-    yield 1.0
-    large = folder / "row.png"
-    _render(str(large), space.region_3d)
-    _convert(large)
-
-
-def _convert(picture: Path) -> None:
-    """Make the PNG small: one byte per pixel."""
-    options = ["-strip", "+dither", "-colors", "128", "-define", "png:compression-level=9"]
-    subprocess.run(["convert", picture, *options, f"PNG8:{picture}"], check=True, timeout=60)
-
-
-def _render(path: str, region_3d: bpy.types.RegionView3D) -> None:
-    """The same view in more pixels than the screen has."""
-    scene = bpy.context.scene
-    render = scene.render
-    render.resolution_x, render.resolution_y, render.resolution_percentage = 2600, 330, 100
-    render.filepath = path
-    scene.view_settings.view_transform = "Standard"  # the previews are meant to be seen as they are
-    region_3d.view_distance *= 0.54
-    window = bpy.context.window_manager.windows[0]
-    area = next(area for area in window.screen.areas if area.type == "VIEW_3D")
-    region = next(region for region in area.regions if region.type == "WINDOW")
-    with bpy.context.temp_override(window=window, area=area, region=region):
-        bpy.ops.render.opengl(write_still=True, view_context=True)
 
 
 def make_session(session_id: str) -> None:
