@@ -26,6 +26,7 @@ from .scene import sessions
 from .scene.background.converter import Converter
 from .scene.pipeline import Import, Outcome
 from .scene.report import outcome as report
+from .scene.report.models import Report
 from .scene.report.publishing import Files, Publication
 from .scene.targets import FileTarget
 
@@ -251,18 +252,26 @@ def _report_one(session_id: str, converter: Converter, arguments: argparse.Names
     )
     if not files.wanted:
         return True
+    damaged = CsmError(f"{outcome.name} is damaged: import the session again")
     try:
         fields = report.read_report(outcome)
     except ValueError:
-        raise CsmError(f"{outcome.name} is damaged: import the session again") from None
+        raise damaged from None
     if fields.get("error") is not None:
         return True  # nothing was imported, which is told already
+
+    def complete(gathered: Report) -> Report:
+        try:
+            return report.with_outcome(gathered, fields)
+        except (KeyError, TypeError):
+            raise damaged from None
+
     running = Publication(
         folder / "session.blend",
         files,
         converter,
         keep_converter=True,
-        complete=lambda gathered: report.with_outcome(gathered, fields),
+        complete=complete,
     )
     running.start()
     running.run()

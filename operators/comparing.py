@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +166,8 @@ class CSM_RETOPO_OT_export_table(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Write it."""
         path = Path(bpy.path.abspath(self.filepath))
-        if not self.filepath or path.is_dir():
+        # Not with Path's own methods, which raise for a name that is too long.
+        if not self.filepath or (os.path.exists(path) and not os.path.isfile(path)):
             self.report({"ERROR"}, "Name the file to write")
             return {"CANCELLED"}
         as_json = self.format == "JSON"
@@ -182,7 +184,7 @@ class CSM_RETOPO_OT_export_table(bpy.types.Operator):
         return {"FINISHED"}
 
 
-register, unregister = bpy.utils.register_classes_factory(
+register, _unregister = bpy.utils.register_classes_factory(
     (
         CSM_RETOPO_OT_show_colors,
         CSM_RETOPO_OT_show_wireframe,
@@ -192,3 +194,16 @@ register, unregister = bpy.utils.register_classes_factory(
         CSM_RETOPO_OT_export_table,
     )
 )
+
+
+def unregister() -> None:
+    """Switch colors and wires off, since nothing will be there to do it, and take the operators
+    away.
+    """
+    for scene in bpy.data.scenes:
+        settings = scene.csm_retopo
+        if settings.colors != "NONE":
+            settings.colors = "NONE"
+        if settings.wireframe:
+            settings.wireframe = False
+    _unregister()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import webbrowser
 from pathlib import Path
 
@@ -87,6 +88,8 @@ at in any browser
         if not self.filepath:
             raise CsmError("Say which file to write the report to")
         page = Path(bpy.path.abspath(self.filepath)).absolute()
+        if os.path.isdir(page):
+            raise CsmError(f"{page.name} can't be written: it is a folder")
         if page.suffix.lower() not in (".html", ".htm"):
             page = page.with_name(f"{page.name}.html")
         sheet = page.with_suffix(".png") if self.contact_sheet else None

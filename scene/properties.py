@@ -253,7 +253,7 @@ def _parse_metrics(text: str) -> Metrics:
     # Panels ask for the same few hundred texts at every redraw.
     try:
         metrics = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     if not isinstance(metrics, dict):
         return {}
@@ -261,7 +261,10 @@ def _parse_metrics(text: str) -> Metrics:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    try:
+        return isinstance(value, int | float) and math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        return False
 
 
 _register, _unregister = bpy.utils.register_classes_factory(

@@ -53,8 +53,9 @@ class Row:
 
 
 def session_collections(scene: bpy.types.Scene) -> list[bpy.types.Collection]:
-    """The collections of the scene that hold a session."""
-    return [each for each in scene.collection.children_recursive if each.csm_retopo.session_id]
+    """The collections of the scene that hold a session, each once, however often it is linked."""
+    found = dict.fromkeys(scene.collection.children_recursive)
+    return [each for each in found if each.csm_retopo.session_id]
 
 
 def find_rows(scene: bpy.types.Scene) -> list[Row]:

@@ -26,6 +26,12 @@ OTHER_FRAME = (
     "it stands elsewhere than the source, or is of another size: its deviation was not measured"
 )
 NOT_FINITE = "not all of its coordinates are numbers: its deviation was not measured"
+OTHER_SCALE = "it is too small or too large to be compared: its deviation was not measured"
+
+_DIAGONALS = (1e-5, 1e9)
+"""Of a source, in scene units. Blender finds what is nearest with fourth powers of lengths as
+32-bit floats: far outside of these, all of its answers are wrong.
+"""
 
 
 class Comparer:
@@ -63,7 +69,9 @@ class Comparer:
                     attribute = variation.attributes.new(name, "FLOAT", "FACE")
                     attribute.data.foreach_set("value", numbers)
             warnings = [
-                each for each in request.mesh.warnings if each not in (OTHER_FRAME, NOT_FINITE)
+                each
+                for each in request.mesh.warnings
+                if each not in (OTHER_FRAME, NOT_FINITE, OTHER_SCALE)
             ]
             result = dataclasses.replace(
                 request.mesh,
@@ -109,6 +117,9 @@ def _problem(mesh: ConvertedMesh, source: ConvertedMesh) -> str | None:
         return NOT_FINITE
     if not same_frame(*corners):
         return OTHER_FRAME
+    smallest, largest = _DIAGONALS
+    if not smallest <= math.dist(source.lower, source.upper) <= largest:
+        return OTHER_SCALE
     return None
 
 

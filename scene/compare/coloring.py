@@ -59,7 +59,10 @@ def shown_legend(scene: bpy.types.Scene) -> Legend | None:
     For a draw handler: it reads the scale from the node tree and looks at no object.
     """
     shown = scene.csm_retopo.colors
-    tree = None if shown == Colors.NONE else _find_tree(scene, shown)
+    if shown == Colors.NONE:
+        return None
+    # A scene that was renamed or copied shows what was made for another name.
+    tree = _find_tree(scene.name, shown) or _find_tree(None, shown)
     if tree is None:
         return None
     mark = tree[_MARK]
@@ -88,7 +91,11 @@ def _take_off(scene: bpy.types.Scene, keep: bpy.types.NodeTree | None) -> None:
             continue
         for modifier in list(_nodes_modifiers(obj)):
             tree = modifier.node_group
-            if tree is None or tree == keep or not _is_ours(tree):
+            if tree is None:
+                if modifier.name.startswith(MODIFIER):  # somebody has removed its node tree
+                    obj.modifiers.remove(modifier)
+                continue
+            if tree == keep or not _is_ours(tree):
                 continue
             if obj in here or tree[_MARK]["scene"] == scene.name:
                 obj.modifiers.remove(modifier)
@@ -108,10 +115,13 @@ def _nodes_modifiers(obj: bpy.types.Object) -> Iterator[Any]:
     return (modifier for modifier in obj.modifiers if modifier.type == "NODES")
 
 
-def _find_tree(scene: bpy.types.Scene, shown: str) -> bpy.types.NodeTree | None:
+def _find_tree(scene_name: str | None, shown: str) -> bpy.types.NodeTree | None:
+    """The tree for these colors that was made for a scene of this name, or for any."""
     for tree in bpy.data.node_groups:
         mark = tree.get(_MARK)
-        if mark is not None and mark["scene"] == scene.name and mark["colors"] == shown:
+        if mark is None or mark["colors"] != shown:
+            continue
+        if scene_name is None or mark["scene"] == scene_name:
             return tree
     return None
 
@@ -124,7 +134,7 @@ def _ensure_tree(scene: bpy.types.Scene, shown: Colors, scale: Scale) -> bpy.typ
         "limit": scale.limit,
         "diagonal": scale.diagonal or 0.0,
     }
-    tree = _find_tree(scene, shown)
+    tree = _find_tree(scene.name, shown)
     if tree is None:
         tree = _Builder(f"CSM Retopo {meaning.TITLES[shown]}").build(shown)
     elif tree[_MARK].to_dict() == mark:

@@ -28,8 +28,10 @@ def refresh_wireframe(scene: bpy.types.Scene) -> None:
             for obj in row.variations.values():
                 _show_wires(obj)
     else:
-        for obj in scene.objects:
-            restore_wires(obj)
+        for obj in bpy.data.objects:
+            # What the artist has taken out of every scene may come back some day.
+            if obj.name in scene.objects or not obj.users_scene:
+                restore_wires(obj)
 
 
 def _show_wires(obj: bpy.types.Object) -> None:

@@ -22,7 +22,7 @@ import bpy
 from ..measure.metrics import NOTHING, value_text
 from ..models import Metrics, Role
 from ..rows import Row, find_row, session_collections
-from .ghost import set_ghost
+from .ghost import remove_unused, set_ghost
 
 CONSTRAINT = "CSM Retopo Flip"
 """The constraint that lays a variation over the source."""
@@ -175,6 +175,7 @@ def end(scene: bpy.types.Scene) -> None:
         # What the artist has taken out of every scene may come back some day.
         if obj.name in scene.objects or not obj.users_scene:
             _restore(scene, obj)
+    remove_unused()  # of a source that was deleted meanwhile
     for name in ("is_on", "session_id", "shown", "previous", "place"):
         flip.property_unset(name)
 

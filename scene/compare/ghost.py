@@ -32,13 +32,17 @@ def set_ghost(obj: bpy.types.Object, is_ghost: bool) -> None:
         if active is not None:
             obj.modifiers.active = active
     else:
-        tree = modifier.node_group
         obj.modifiers.remove(modifier)
-        if tree is not None and tree.users == 0:
-            bpy.data.node_groups.remove(tree)
-        material = bpy.data.materials.get(GHOST)
-        if material is not None and material.users == 0:
-            bpy.data.materials.remove(material)
+        remove_unused()
+
+
+def remove_unused() -> None:
+    """Remove what ghosts are made of, unless there is one. Main thread."""
+    # The material after the nodes, which use it.
+    for blocks in (bpy.data.node_groups, bpy.data.materials):
+        block: Any = blocks.get(GHOST)
+        if block is not None and block.users == 0:
+            blocks.remove(block)
 
 
 def _nodes() -> Any:

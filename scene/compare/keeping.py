@@ -28,6 +28,8 @@ PREVIEW_SIDE = 256
 """The longer side of an asset's preview image, in pixels."""
 
 _TEMPORARY = "CSM Retopo Transfer"
+_MOST_UV_MAPS = 8
+"""That a mesh of Blender's can have."""
 
 
 class Others(enum.StrEnum):
@@ -99,6 +101,9 @@ def keep(
     view_layer.update()
     if place is not None and place != obj:
         obj.matrix_world = place.matrix_world.copy()
+    if obj.data.users > 1:
+        # What else shows this mesh stays as it is.
+        obj.data = obj.data.copy()
     if source is not None and wishes.transfers:
         _transfer(obj, source, wishes)
     if wishes.mark_asset:
@@ -128,6 +133,10 @@ def _check(obj: bpy.types.Object, source: bpy.types.Object | None, wishes: Wishe
         raise CsmError("The source is not in the scene: there is nothing to transfer from")
     if (wishes.transfer_uvs or wishes.transfer_normals) and obj.data.shape_keys:
         raise CsmError(f"{obj.name} has shape keys, which a transfer of UVs or normals would lose")
+    if wishes.transfer_uvs and source is not None:
+        names = {*obj.data.uv_layers.keys(), *source.data.uv_layers.keys()}
+        if len(names) > _MOST_UV_MAPS:
+            raise CsmError(f"{obj.name} can't have more than {_MOST_UV_MAPS} UV maps")
 
 
 def _transfer(obj: bpy.types.Object, source: bpy.types.Object, wishes: Wishes) -> None:
@@ -187,8 +196,6 @@ def _make_uv_layers(mesh: bpy.types.Mesh, source: bpy.types.Mesh) -> None:
     """Have the source's UV maps by name: Blender's data transfer fills, but makes none."""
     for layer in source.uv_layers:
         own = mesh.uv_layers.get(layer.name) or mesh.uv_layers.new(name=layer.name, do_init=False)
-        if own is None:
-            raise CsmError("A mesh can't have more than eight UV maps")
         if layer.active_render:
             own.active_render = True
             mesh.uv_layers.active = own
@@ -272,13 +279,14 @@ def _become_ordinary(scene: bpy.types.Scene, group: list[Row], obj: bpy.types.Ob
     session_id = obj.csm_retopo.session_id
     for name in ("role", "session_id", "asset_id", "index", "file_sha256", "metrics"):
         obj.csm_retopo.property_unset(name)
-    collection = next(row.collection for row in group if row.session_id == session_id)
-    if obj.name in collection.objects:
-        # The session's collection can be hidden or deleted now.
-        for parent in _parents(scene, collection):
-            if obj.name not in parent.objects:
-                parent.objects.link(obj)
-        collection.objects.unlink(obj)
+    # None if the artist has taken the objects out of the session's collection and deleted that.
+    for collection in [row.collection for row in group if row.session_id == session_id]:
+        if obj.name in collection.objects:
+            # The session's collection can be hidden or deleted now.
+            for parent in _parents(scene, collection):
+                if obj.name not in parent.objects:
+                    parent.objects.link(obj)
+            collection.objects.unlink(obj)
 
 
 def _parents(

@@ -154,10 +154,13 @@ class Report:
 
     @property
     def title(self) -> str:
-        """What it is about: the names of the sources, else the sessions."""
-        names = [mesh.name for each in self.sessions for mesh in each.meshes if mesh.is_source]
-        names = names or [each.session_id for each in self.sessions]
-        return ", ".join(dict.fromkeys(names))
+        """What it is about: the names of the sources, each once, else the sessions."""
+        names: dict[str, str] = {}
+        for session in self.sessions:
+            for mesh in session.meshes:
+                if mesh.is_source:
+                    names.setdefault(session.input_key, mesh.name)
+        return ", ".join(names.values() or dict.fromkeys(s.session_id for s in self.sessions))
 
 
 @dataclass(frozen=True)

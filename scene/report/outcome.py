@@ -13,7 +13,7 @@ from typing import Any
 
 from ...api.files import replacing
 from ..pipeline import MeshOutcome, Outcome, Status
-from .models import Report, ReportMesh
+from .models import Report, ReportMesh, ReportSession
 
 REPORT_NAME = "report.json"
 PAGE_NAME = "report.html"
@@ -56,21 +56,30 @@ def read_report(path: Path) -> dict[str, Any]:
 
 def with_outcome(page: Report, fields: dict[str, Any]) -> Report:
     """The report of one session's .blend with what its meshes don't tell: which variations are
-    missing and why, and the warnings. Raises KeyError and TypeError for other fields.
+    missing and why, and the warnings. Other sessions, which somebody may have imported into that
+    .blend, stay as they are. Raises KeyError and TypeError for other fields.
     """
-    (session,) = page.sessions
+    return dataclasses.replace(
+        page,
+        sessions=tuple(
+            _completed(each, fields) if each.session_id == fields["session_id"] else each
+            for each in page.sessions
+        ),
+    )
+
+
+def _completed(session: ReportSession, fields: dict[str, Any]) -> ReportSession:
     meshes = {each.index: each for each in session.meshes}
     variations = [(each["index"], each) for each in fields["variations"]]
     source = [(-1, fields["source"])] if fields["source"] else []
     for index, each in source + variations:
         if index not in meshes and each["error"] is not None:
             meshes[index] = ReportMesh(index, each["name"], error=each["error"])
-    session = dataclasses.replace(
+    return dataclasses.replace(
         session,
         meshes=tuple(meshes[index] for index in sorted(meshes)),
         warnings=tuple(fields["warnings"]),
     )
-    return dataclasses.replace(page, sessions=(session,))
 
 
 def _mesh(outcome: MeshOutcome) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import shutil
 import tempfile
 import time
@@ -94,7 +95,7 @@ class Publication:
     def start(self) -> None:
         """Begin. Raises CsmError."""
         for file in self._files.wanted:
-            if not file.parent.is_dir():
+            if not os.path.isdir(file.parent):  # Path.is_dir raises where it may not look
                 raise CsmError(f"There is no folder {file.parent}")
         try:
             self._folder = Path(tempfile.mkdtemp(prefix="csm-retopo-report-"))

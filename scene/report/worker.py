@@ -6,8 +6,9 @@ The open file is replaced.
 
 from __future__ import annotations
 
+import contextlib
 import tomllib
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,31 +59,27 @@ def _gather(request: GatherRequest) -> Report:
 
 
 def _publish(request: PublishRequest) -> None:
-    if request.page:
-        page = report_page.page(request.report, _made_with())
-        # What a name holds that can't be written in any encoding becomes a question mark.
-        data = page.encode("utf-8", errors="replace")
-        _write_whole(Path(request.page), lambda path: _write(path, data))
-    if request.sheet:
-        folder = Path(request.folder)
-        _write_whole(
-            Path(request.sheet),
-            lambda path: contact_sheet.write_sheet(request.report, path, folder),
-        )
+    # Both appear at the end: who cancels until then finds neither of them changed.
+    with contextlib.ExitStack() as files:
+        if request.page:
+            page = report_page.page(request.report, _made_with())
+            path = files.enter_context(_replacing(Path(request.page)))
+            # What a name holds that can't be written in any encoding becomes a question mark.
+            path.write_bytes(page.encode("utf-8", errors="replace"))
+        if request.sheet:
+            path = files.enter_context(_replacing(Path(request.sheet)))
+            contact_sheet.write_sheet(request.report, path, Path(request.folder))
 
 
-def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Have the file appear whole or not at all."""
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """As `replacing`, with a reason that people can read."""
     try:
         with replacing(path) as temporary:
-            write(temporary)
+            yield temporary
     except OSError as error:
         reason = error.strerror or "unknown reason"
         raise CsmError(f"{path.name} can't be written: {reason}") from None
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
 
 
 def _made_with() -> str:

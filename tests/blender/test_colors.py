@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -445,3 +445,82 @@ def test_a_removed_modifier_comes_back_with_the_next_refresh() -> None:
     obj.modifiers.clear()
     display.refresh(bpy.context.scene)
     assert shown(obj) == ["Triangle", "Quad", "N-Gon"]
+
+
+def test_a_scene_of_another_name_has_its_legend() -> None:
+    obj = add(MIXED, **{DEVIATION_ATTRIBUTE: (0.0, 0.1, 0.2)})
+    settings().colors = "DEVIATION"
+    legend = coloring.shown_legend(bpy.context.scene)
+    bpy.context.scene.name = "Another"
+    assert coloring.shown_legend(bpy.context.scene) == legend is not None
+    settings().color_limit = 10
+    assert coloring.shown_legend(bpy.context.scene) != legend
+    assert len(obj.modifiers) == len(bpy.data.node_groups) == 1
+    copy = bpy.context.scene.copy()
+    assert coloring.shown_legend(copy) == coloring.shown_legend(bpy.context.scene)
+
+
+def test_nothing_is_left_where_the_nodes_were_removed_by_hand() -> None:
+    obj = add(MIXED)
+    settings().colors = "FACE_TYPES"
+    bpy.data.node_groups.remove(bpy.data.node_groups[0])
+    settings().colors = "POLES"
+    assert len(obj.modifiers) == 1
+    settings().colors = "NONE"
+    assert not obj.modifiers
+    assert not bpy.data.materials
+
+
+def test_what_left_the_scene_loses_its_wires_too() -> None:
+    obj = add(MIXED)
+    settings().wireframe = True
+    bpy.context.scene.collection.children.unlink(bpy.data.collections[SESSION])
+    settings().wireframe = False
+    assert not obj.show_wire
+    assert obj.csm_retopo.wires_before == -1
+
+
+def test_all_goes_when_the_extension_is_disabled(
+    run_blender: Callable[..., str], archive: Path
+) -> None:
+    run_blender(
+        """
+import sys
+
+import bpy
+import lifecycle
+
+lifecycle.install(sys.argv[1])
+bpy.ops.wm.read_homefile(use_empty=True)
+bpy.ops.csm_retopo.import_sample()
+materials = set(bpy.data.materials)
+bpy.context.scene.csm_retopo.colors = "DEVIATION"
+bpy.context.scene.csm_retopo.wireframe = True
+bpy.ops.preferences.addon_disable(module=lifecycle.MODULE)
+assert not any(obj.modifiers or obj.show_wire for obj in bpy.data.objects)
+assert not bpy.data.node_groups
+assert set(bpy.data.materials) == materials
+lifecycle.check_nothing_left()
+""",
+        archive,
+    )
+
+
+def test_blender_can_be_quit_with_colors_on(run_blender: Callable[..., str], archive: Path) -> None:
+    printed = run_blender(
+        """
+import sys
+
+import bpy
+import lifecycle
+
+lifecycle.install(sys.argv[1])
+bpy.ops.csm_retopo.import_sample()
+bpy.context.scene.csm_retopo.colors = "POLES"
+bpy.context.view_layer.update()
+print("Colored")
+""",
+        archive,
+    )
+    assert "Colored" in printed
+    assert "Traceback" not in printed

@@ -160,6 +160,21 @@ def test_a_source_of_another_frame_is_told_and_never_fitted(
     assert is_compared(outcome, 1)
 
 
+@pytest.mark.parametrize("size", [1e-9, 1e12])
+def test_a_size_that_blender_can_not_reckon_with_is_told(
+    import_folder: ImportFolder, tmp_path: Path, size: float
+) -> None:
+    lengths = (size, 2 * size, 3 * size)
+    files = sessions.files(
+        1, mesh_glb=sessions.glb(lengths), retopo_mesh_0_obj=sessions.obj(lengths)
+    )
+    document = sessions.document(sessions.new_id(), 1)
+    for _ in range(2):  # the second time from the cache
+        outcome = import_folder(sessions.write_folder(tmp_path / "folder", document, files))
+        assert outcome.warnings == [f"Box retopo 1: {comparison.OTHER_SCALE}"]
+        assert not is_compared(outcome, 0)
+
+
 def test_a_comparison_that_dies_costs_the_deviation_only(
     import_folder: ImportFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -371,6 +371,16 @@ def test_all_are_deleted(folder: Path, step: Callable[[], object]) -> None:
     assert whole()[source.name] == before[source.name]
 
 
+def test_no_ghost_outlives_its_source(folder: Path) -> None:
+    place(folder)
+    bpy.context.scene.csm_retopo.flip.show_ghost = True
+    flip()
+    bpy.data.objects.remove(objects("SOURCE")[0])
+    flip_end()
+    assert not bpy.data.node_groups
+    assert "CSM Retopo Ghost" not in bpy.data.materials
+
+
 def test_the_source_is_deleted_while_flipping(folder: Path) -> None:
     place(folder)
     before = whole()

@@ -404,3 +404,45 @@ def test_a_variation_alone_and_one_without_faces(tmp_path: Path) -> None:
     )
     assert result().asset_data.description.startswith("- triangles, - quads")
     assert not orphans()
+
+
+def test_what_shares_its_mesh_stays_as_it_is(folder: Path) -> None:
+    place(folder)
+    paint_source()
+    one = objects("VARIATION")[0]
+    one.data.materials.append(bpy.data.materials.new("Own"))
+    other = bpy.data.objects.new("Other", one.data)
+    bpy.context.scene.collection.objects.link(other)
+    name, attributes = one.data.name, one.data.attributes.keys()
+    keep(object_name=one.name, name="Hero", transfer_materials=True)
+    assert [each.name for each in result().data.materials] == ["Lower", "Upper"]
+    assert other.data.name == name
+    assert other.data.attributes.keys() == attributes
+    assert [each.name for each in other.data.materials] == ["Own"]
+
+
+def test_too_many_uv_maps_change_nothing(folder: Path) -> None:
+    place(folder)
+    one = objects("VARIATION")[0]
+    for number in range(8):
+        one.data.uv_layers.new(name=f"Own {number}")
+    flip()
+    before = whole()
+    with pytest.raises(RuntimeError, match="more than 8 UV maps"):
+        keep(object_name=one.name, transfer_uvs=True)
+    assert whole() == before
+    assert flipping.is_on(bpy.context.scene)
+
+
+def test_one_whose_sessions_collection_is_gone(folder: Path, second: Path) -> None:
+    session_id = place(folder)
+    place(second)
+    collection = bpy.data.collections[session_id]
+    for obj in collection.objects:
+        bpy.context.scene.collection.objects.link(obj)
+    bpy.data.collections.remove(collection)
+    one = objects("VARIATION", session_id)[0]
+    assert keep(object_name=one.name, name="Hero") == {"FINISHED"}
+    assert result().name == "Hero"
+    assert result().csm_retopo.role == "NONE"
+    assert objects("VARIATION", session_id)[0].visible_get()

@@ -196,6 +196,7 @@ def test_two_sessions_of_one_input(tmp_path: Path) -> None:
         folder = sessions.write_folder(tmp_path / name, document, sessions.files(2))
         bpy.ops.csm_retopo.import_folder(directory=str(folder))
     page = write(tmp_path)
+    assert page.text.startswith("Box · Retopology Report\n")
     assert page.html.count('<table class="metrics sortable">') == 1
     assert len([alt for alt, _ in page.images if alt.endswith(": mesh")]) == 1 + 4
     assert len([alt for alt, _ in page.images if alt.endswith(": deviation")]) == 4
@@ -256,6 +257,8 @@ def test_what_can_not_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         write_report()
     with pytest.raises(RuntimeError, match="There is no folder"):
         write_report(filepath=str(tmp_path / "none" / "report.html"))
+    with pytest.raises(RuntimeError, match="in can't be written: it is a folder"):
+        write_report(filepath=f"{tmp_path / 'in'}/")
     (tmp_path / "taken.html").mkdir()
     with pytest.raises(RuntimeError, match=r"taken\.html can't be written"):
         write_report(filepath=str(tmp_path / "taken.html"))
@@ -444,3 +447,22 @@ def test_headless_when_the_report_can_not_be_written(
     (out() / "session.blend").write_bytes(b"no .blend")
     assert run(source, "--report") == 1
     assert "There is no report: session.blend can't be read" in capsys.readouterr().err
+
+
+def test_headless_after_somebody_has_edited_the_files(
+    run: Run, out: Callable[[], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = sessions.new_folder(tmp_path / "in", 1)
+    other = sessions.new_folder(tmp_path / "other", 2)
+    assert run(source) == 0
+    bpy.ops.wm.open_mainfile(filepath=str(out() / "session.blend"))
+    bpy.ops.csm_retopo.import_folder(directory=str(other))
+    bpy.ops.wm.save_mainfile()
+    assert run(source, "--report") == 0
+    assert "Box retopo 2" in Page(out() / "report.html").text
+    (out() / "report.html").unlink()
+    (out() / "report.json").write_text('{"error": null, "source": null, "variations": []}')
+    assert run(source, "--report") == 1
+    said = capsys.readouterr().err
+    assert "report.json is damaged" in said
+    assert "Traceback" not in said

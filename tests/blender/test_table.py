@@ -263,7 +263,9 @@ def test_json_has_raw_values_and_the_budget(tmp_path: Path) -> None:
     assert other.read_bytes() == path.read_bytes()
 
 
-@pytest.mark.parametrize("place", ["missing/table.csv", "", "folder", "file/table.csv"])
+@pytest.mark.parametrize(
+    "place", ["missing/table.csv", "", "folder", "file/table.csv", "x" * 300 + ".csv"]
+)
 def test_an_unwritable_path_is_told(tmp_path: Path, place: str) -> None:
     add_session("SESSION_1_1", "", {"A": {}})
     (tmp_path / "folder").mkdir()
@@ -305,3 +307,28 @@ def test_an_import_fills_the_table(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     operators.export_table(filepath=str(path))
     assert len(re.findall("SESSION_", path.read_text())) == 2
+
+
+def test_a_collection_in_two_places_is_one_session() -> None:
+    add_session("SESSION_1_1", "", {"A": {}, "B": {}})
+    elsewhere = bpy.data.collections.new("Elsewhere")
+    bpy.context.scene.collection.children.link(elsewhere)
+    elsewhere.children.link(bpy.data.collections["SESSION_1_1"])
+    assert titles() == ["A", "B"]
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        "",
+        "[1]",
+        "[" * 100_000,
+        '{"faces": 1' + "0" * 400 + "}",
+        '{"faces": ' + "1" * 5000 + "}",
+        '{"faces": NaN, "edges": "many"}',
+    ],
+)
+def test_junk_instead_of_metrics(metrics: str) -> None:
+    add_session("SESSION_1_1", "", {"A": metrics, "B": {"faces": 5}})
+    assert sort("faces") == ["B", "A"]
+    assert [row["faces"] for row in table.export_rows(bpy.context.scene)] == [5, None]
