@@ -29,7 +29,6 @@ from ..api.jobs import (
     SessionRead,
     Stopped,
     Waiting,
-    log_failure,
 )
 from ..api.session import NOT_NAMED, Session, Variation
 from .background.converter import Answer, Converted, Converter, NoProcess, run_here
@@ -45,9 +44,7 @@ from .models import (
     RowPlan,
     blend_path,
 )
-
-STEP_BUDGET_S = 0.008
-"""How long one step goes on taking up further work. A single piece of work can exceed it."""
+from .stepping import Stepwise
 
 
 class Status(enum.StrEnum):
@@ -149,7 +146,7 @@ class Target(Protocol):
         """Take back what `take_...` and an unfinished `put` left."""
 
 
-class Import:
+class Import(Stepwise):
     """One session on its way. Main thread only.
 
     `keep_converter` leaves the converter running at the end, for the next session; `tell` is called
@@ -168,7 +165,6 @@ class Import:
         self.outcome = Outcome()
         self.progress = Progress(0, 0, 0, 0)
         self.waiting_s: float | None = None
-        self.is_over = False
         self._job = job
         self._cache = job.cache
         self._target = target
@@ -199,23 +195,6 @@ class Import:
         self._job.join(timeout_s)
         if not self._keep_converter:
             self._converter.join(max(end - time.monotonic(), 0.0))
-
-    def step(self, wait_s: float = 0.0) -> None:
-        """Move on: take up what threads and process have to tell, and put meshes in place.
-
-        `wait_s` is how long it may wait for news when there is nothing else to do.
-        """
-        end = time.monotonic() + STEP_BUDGET_S
-        try:
-            while not self.is_over:
-                worked = self._step_once(wait_s)
-                if not worked or time.monotonic() >= end:
-                    return
-        except Exception as error:  # noqa: BLE001 - whatever it is, the user gets an answer
-            log_failure(error)
-            self._end(
-                CsmError(f"Something unforeseen happened ({type(error).__name__}): see the log")
-            )
 
     def run(self) -> Outcome:
         """Move on until it is over. Ctrl+C cancels it and goes on to the caller."""

@@ -15,7 +15,12 @@ import bpy
 from ...api.cache import Cache
 from ...api.errors import ConversionFailed
 from ..libraries import load_mesh, remove_meshes
-from ..measure.metrics import COVERAGE_ATTRIBUTE, DEVIATION_ATTRIBUTE, DEVIATION_KEYS, MetricValue
+from ..measure.metrics import (
+    COMPARED_ATTRIBUTES,
+    DEVIATION_KEYS,
+    MetricValue,
+    remove_attributes,
+)
 from ..models import CompareRequest, ConvertedMesh
 from .conversion import write_blend
 
@@ -58,13 +63,12 @@ class Comparer:
             raise ConversionFailed("its converted mesh is gone: import the session again")
         try:
             values: dict[str, MetricValue] = dict.fromkeys(DEVIATION_KEYS)
-            _remove_attributes(variation)
+            remove_attributes(variation, COMPARED_ATTRIBUTES)
             if problem is None:
                 found = self._surface_of(request.source).compare(variation)
                 values = found.metrics
-                for name, numbers in (
-                    (DEVIATION_ATTRIBUTE, found.deviation),
-                    (COVERAGE_ATTRIBUTE, found.coverage),
+                for name, numbers in zip(
+                    COMPARED_ATTRIBUTES, (found.deviation, found.coverage), strict=True
                 ):
                     attribute = variation.attributes.new(name, "FLOAT", "FACE")
                     attribute.data.foreach_set("value", numbers)
@@ -121,9 +125,3 @@ def _problem(mesh: ConvertedMesh, source: ConvertedMesh) -> str | None:
     if not smallest <= math.dist(source.lower, source.upper) <= largest:
         return OTHER_SCALE
     return None
-
-
-def _remove_attributes(mesh: bpy.types.Mesh) -> None:
-    for name in (DEVIATION_ATTRIBUTE, COVERAGE_ATTRIBUTE):
-        if (attribute := mesh.attributes.get(name)) is not None:
-            mesh.attributes.remove(attribute)

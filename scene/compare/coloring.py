@@ -69,6 +69,12 @@ def shown_legend(scene: bpy.types.Scene) -> Legend | None:
     return meaning.legend(Colors(shown), Scale(mark["limit"], mark["diagonal"] or None))
 
 
+def take_off(obj: bpy.types.Object) -> None:
+    """Remove the colors from this object alone. Main thread."""
+    for modifier in _our_modifiers(obj):
+        obj.modifiers.remove(modifier)
+
+
 def _put_on(obj: bpy.types.Object, tree: bpy.types.NodeTree) -> None:
     if any(modifier.node_group == tree for modifier in _nodes_modifiers(obj)):
         return
@@ -89,15 +95,10 @@ def _take_off(scene: bpy.types.Scene, keep: bpy.types.NodeTree | None) -> None:
     for obj in bpy.data.objects:
         if obj.library is not None:
             continue
-        for modifier in list(_nodes_modifiers(obj)):
+        for modifier in _our_modifiers(obj):
             tree = modifier.node_group
-            if tree is None:
-                if modifier.name.startswith(MODIFIER):  # somebody has removed its node tree
-                    obj.modifiers.remove(modifier)
-                continue
-            if tree == keep or not _is_ours(tree):
-                continue
-            if obj in here or tree[_MARK]["scene"] == scene.name:
+            is_of_scene = tree is None or obj in here or tree[_MARK]["scene"] == scene.name
+            if is_of_scene and (tree is None or tree != keep):
                 obj.modifiers.remove(modifier)
 
 
@@ -109,6 +110,19 @@ def _remove_unused() -> None:
 
 def _is_ours(block: bpy.types.ID) -> bool:
     return block.get(_MARK) is not None
+
+
+def _our_modifiers(obj: bpy.types.Object) -> list[Any]:
+    """Those with a tree of ours, and those whose tree somebody has removed."""
+    return [
+        modifier
+        for modifier in _nodes_modifiers(obj)
+        if (
+            modifier.name.startswith(MODIFIER)
+            if modifier.node_group is None
+            else _is_ours(modifier.node_group)
+        )
+    ]
 
 
 def _nodes_modifiers(obj: bpy.types.Object) -> Iterator[Any]:

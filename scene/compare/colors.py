@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from ..models import Metrics
-from ..properties import read_metrics
+from ..properties import COLORS, read_metrics
 from ..rows import Row
 
 Color = tuple[float, float, float]
@@ -32,16 +32,7 @@ class Colors(enum.StrEnum):
     COVERAGE = "COVERAGE"
 
 
-TITLES: Mapping[str, str] = MappingProxyType(
-    {
-        Colors.NONE: "None",
-        Colors.FACE_TYPES: "Face Types",
-        Colors.POLES: "Poles",
-        Colors.QUAD_SHAPE: "Quad Shape",
-        Colors.DEVIATION: "Deviation",
-        Colors.COVERAGE: "Coverage Gap",
-    }
-)
+TITLES: Mapping[str, str] = MappingProxyType({name: title for name, title, _ in COLORS})
 
 BANDS = 16
 """A quantity is shown in so many colors; the last is for all that is beyond the scale."""

@@ -18,12 +18,12 @@ from mathutils.bvhtree import BVHTree
 
 from ...api.errors import CsmError
 from ..libraries import remove_meshes
+from ..measure.metrics import remove_attributes
 from ..models import Role
 from ..properties import read_metrics
 from ..rows import Row
 from . import coloring, display, flipping
 
-ATTRIBUTE_PREFIX = "csm_"
 PREVIEW_SIDE = 256
 """The longer side of an asset's preview image, in pixels."""
 
@@ -269,13 +269,9 @@ def _set_preview(preview: Any, image: bpy.types.Image) -> None:
 
 def _become_ordinary(scene: bpy.types.Scene, group: list[Row], obj: bpy.types.Object) -> None:
     """Take everything of ours off it, so that no import finds it, nor anything else of ours."""
-    for modifier in [each for each in obj.modifiers if each.name.startswith(coloring.MODIFIER)]:
-        obj.modifiers.remove(modifier)
+    coloring.take_off(obj)
     display.restore_wires(obj)
-    attributes = obj.data.attributes
-    # By their names: removing one changes what the others are found at.
-    for name in [each.name for each in attributes if each.name.startswith(ATTRIBUTE_PREFIX)]:
-        attributes.remove(attributes[name])
+    remove_attributes(obj.data)
     session_id = obj.csm_retopo.session_id
     for name in ("role", "session_id", "asset_id", "index", "file_sha256", "metrics"):
         obj.csm_retopo.property_unset(name)

@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import bpy
 
 MetricValue = int | float | bool | None
 Kind = Literal["count", "number", "ratio", "relative", "quality", "length", "area", "flag"]
@@ -274,6 +277,16 @@ DEVIATION_ATTRIBUTE = "csm_deviation"
 where there is no source to compare with."""
 COVERAGE_ATTRIBUTE = "csm_coverage"
 """Per face, likewise: how far what lies nearest to it of the source is away from it at most."""
+COMPARED_ATTRIBUTES = (DEVIATION_ATTRIBUTE, COVERAGE_ATTRIBUTE)
+ATTRIBUTES = (SCALED_JACOBIAN_ATTRIBUTE, *COMPARED_ATTRIBUTES)
+"""All that a variation's mesh has of ours."""
+
+
+def remove_attributes(mesh: bpy.types.Mesh, names: Iterable[str] = ATTRIBUTES) -> None:
+    """Remove these attributes from a mesh, if it has them. Main thread."""
+    for name in names:
+        if (attribute := mesh.attributes.get(name)) is not None:
+            mesh.attributes.remove(attribute)
 
 
 def value_text(key: str, value: MetricValue) -> str:

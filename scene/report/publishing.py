@@ -21,8 +21,8 @@ from typing import Any
 
 from ...api.errors import Cancelled, CsmError
 from ...api.files import TEMPORARY_SUFFIX
-from ...api.jobs import log_failure
 from ..background.converter import Converter, Done, NoProcess
+from ..stepping import Stepwise
 from . import models as report_models
 from .gathering import gather
 from .models import (
@@ -38,8 +38,6 @@ from .models import (
     View,
 )
 
-STEP_BUDGET_S = 0.008
-"""How long one step goes on taking up further work. A single piece of work can exceed it."""
 WAIT_S = 0.02
 
 _Steps = Generator[bool, None, Any]
@@ -59,7 +57,7 @@ class Files:
         return [each for each in (self.page, self.sheet) if each is not None]
 
 
-class Publication:
+class Publication(Stepwise):
     """One report on its way. Main thread only.
 
     `source` is the name of a scene of this Blender, or the path of a session's .blend; `complete`
@@ -77,7 +75,6 @@ class Publication:
         complete: Callable[[Report], Report] | None = None,
         at_end: Callable[[], object] | None = None,
     ) -> None:
-        self.is_over = False
         self.error: CsmError | None = None
         self.warnings: list[str] = []
         self.stage = "Gathering the meshes"
@@ -116,32 +113,6 @@ class Publication:
             self._converter.join(timeout_s)
             self._remove_temporary()
 
-    def step(self, wait_s: float = 0.0) -> None:
-        """Move on: write a mesh, take up what the process has to tell.
-
-        `wait_s` is how long it may wait for news when there is nothing else to do.
-        """
-        end = time.monotonic() + STEP_BUDGET_S
-        try:
-            while not self.is_over:
-                assert self._working is not None
-                if next(self._working):
-                    if time.monotonic() >= end:
-                        return
-                else:
-                    if wait_s:
-                        time.sleep(wait_s)
-                    return
-        except StopIteration:
-            self._end(None)
-        except CsmError as error:
-            self._end(error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the user gets an answer
-            log_failure(error)
-            self._end(
-                CsmError(f"Something unforeseen happened ({type(error).__name__}): see the log")
-            )
-
     def run(self) -> None:
         """Move on until it is over. Ctrl+C cancels it and goes on to the caller."""
         try:
@@ -160,6 +131,17 @@ class Publication:
             return f"There is no report: {self.error}", True
         names = " and ".join(each.name for each in self._files.wanted)
         return "; ".join([f"Wrote {names}", *self.warnings]), bool(self.warnings)
+
+    def _step_once(self, wait_s: float) -> bool:
+        assert self._working is not None
+        try:
+            worked = next(self._working)
+        except StopIteration:
+            self._end(None)
+            return True
+        if not worked and wait_s:
+            time.sleep(wait_s)
+        return worked
 
     def _work(self, folder: Path) -> _Steps:
         report: Report = yield from self._gather(folder)
