@@ -16,8 +16,8 @@ from mathutils import Vector
 from . import pending
 from .compare import display
 from .layout import Facing, LabelPlace, PreviewPlace, Slot, label_text, lay_out, row_size, row_start
-from .libraries import remove_meshes
 from .models import PlannedMesh, Preview, Role, RowPlan
+from .removal import free_name
 from .rows import TYPES, session_collections
 
 _LABEL_MATERIAL = "CSM Retopo Label"
@@ -85,7 +85,7 @@ class _Row:
             old = obj.data
             obj.data = pending.take_mesh(self._plan.session_id, planned)
             if old.users == 0:
-                remove_meshes([old])
+                free_name(old)
         self._mark(obj, planned, planned.role)
         obj.csm_retopo.file_sha256 = planned.mesh.file_sha256
         obj.csm_retopo.metrics = json.dumps(planned.mesh.metrics)
@@ -134,7 +134,7 @@ class _Row:
         old = obj.data
         obj.data = image
         if old is not None and old.users == 0:
-            bpy.data.images.remove(old)
+            free_name(old)
         self._mark(obj, planned, Role.PREVIEW)
         obj.csm_retopo.file_sha256 = preview.sha256
 

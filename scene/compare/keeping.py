@@ -17,10 +17,10 @@ import bpy
 from mathutils.bvhtree import BVHTree
 
 from ...api.errors import CsmError
-from ..libraries import remove_meshes
 from ..measure.metrics import remove_attributes
 from ..models import Role
 from ..properties import read_metrics
+from ..removal import free_name, take_out, take_out_collections
 from ..rows import Row
 from . import coloring, display, flipping
 
@@ -157,7 +157,7 @@ def _transfer(obj: bpy.types.Object, source: bpy.types.Object, wishes: Wishes) -
             )
             copy.data = obj.data
             if old.users == 0:
-                remove_meshes([old])
+                free_name(old)
         if wishes.transfer_materials:
             _transfer_materials(obj, source, depsgraph)
 
@@ -206,13 +206,11 @@ def _transfer_materials(
 ) -> None:
     """Give the object the source's slots, and each face the slot of the nearest face there."""
     mesh = obj.data
-    before = {material for material in mesh.materials if material is not None}
     mesh.materials.clear()
     for slot in source.material_slots:
         mesh.materials.append(slot.material)
     for slot in obj.material_slots:
         slot.link = "DATA"
-    bpy.data.batch_remove([each for each in before if each.users == 0])
 
     # Materials can come from the source's modifiers, so it is what they make that is looked at.
     evaluated = source.evaluated_get(depsgraph)
@@ -307,30 +305,11 @@ def _put_aside(
             obj.hide_render = True
             for layer in flipping.layers_of(scene, obj):
                 obj.hide_set(True, view_layer=layer)
-    _remove(objects if others == Others.DELETE else own)
+    removed = objects if others == Others.DELETE else own
+    for obj in removed:
+        coloring.take_off(obj)
+    take_out(removed)
     if others == Others.DELETE:
         empty = [row.collection for row in group if not row.collection.all_objects]
-        bpy.data.batch_remove([each for each in empty if not each.children])
+        take_out_collections([each for each in empty if not each.children])
     coloring.refresh(scene)
-
-
-def _remove(objects: list[bpy.types.Object]) -> None:
-    """Remove the objects, and of their data what nobody else uses. What the artist has parented to
-    one of them stays where it is.
-    """
-    doomed = set(objects)
-    for child in bpy.data.objects:
-        if child.parent in doomed and child not in doomed and child.is_editable:
-            where = child.matrix_world.copy()
-            child.parent = None
-            child.matrix_world = where
-    data = {obj.data for obj in objects if obj.data is not None}
-    meshes = {each for each in data if isinstance(each, bpy.types.Mesh)}
-    others = data - meshes
-    curves = [each for each in others if isinstance(each, bpy.types.TextCurve)]
-    # The labels' white, and the font that Blender gives to a text.
-    shared = {curve.font for curve in curves} | {m for curve in curves for m in curve.materials}
-    bpy.data.batch_remove(objects)
-    remove_meshes([each for each in meshes if each.users == 0])
-    for blocks in (others, shared):
-        bpy.data.batch_remove([each for each in blocks if each is not None and each.users == 0])
