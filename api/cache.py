@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,22 @@ from .session import Session
 DEFAULT_LIMIT_BYTES = 4 * 2**30
 IN_USE_S = 3600.0
 """A folder used within this time is never removed to make room: another Blender may read it."""
+
+_changes = 0
+_changes_lock = threading.Lock()
+
+
+def changes() -> int:
+    """A number that is another whenever this process has changed or used what a cache holds: a
+    list of it is true for as long as the number stays. Any thread.
+    """
+    return _changes
+
+
+def _note_change() -> None:
+    global _changes
+    with _changes_lock:
+        _changes += 1
 
 
 @dataclass(frozen=True)
@@ -53,6 +70,7 @@ class Cache:
         with _as_cache_error():
             folder.mkdir(parents=True, exist_ok=True)
             os.utime(folder)
+        _note_change()
         return folder
 
     @contextlib.contextmanager
@@ -90,6 +108,7 @@ class Cache:
         record = {"size": size, "sha256": sha256, "notes": dict(notes)}
         with self.writing(_record_path(path)) as file:
             file.write(json.dumps(record).encode())
+        _note_change()
         return CachedFile(path, sha256, dict(notes))
 
     def find(self, path: Path, notes: Mapping[str, Any]) -> CachedFile | None:
@@ -104,12 +123,20 @@ class Cache:
             return None
         return CachedFile(path, record["sha256"], record["notes"])
 
+    def glance(self, path: Path) -> CachedFile | None:
+        """As `find`, but only the size is compared with what was recorded: for lists, not for what
+        is opened.
+        """
+        record = self._record(path, {})
+        return CachedFile(path, record["sha256"], record["notes"]) if record else None
+
     def distrust(self, path: Path) -> None:
         """Remove the file's record: `find` returns it no more. The file stays, since another
         Blender may have written it this moment.
         """
         with contextlib.suppress(OSError):
             _record_path(path).unlink()
+        _note_change()
 
     def forget(self, path: Path) -> None:
         """Remove the file and its record."""
@@ -126,6 +153,7 @@ class Cache:
         text = json.dumps(session_document(session), indent=2)
         with self.writing(self.folder(session.session_id) / "session.json") as file:
             file.write(text.encode())
+        _note_change()
 
     def size_bytes(self) -> int:
         """What all files take."""
@@ -136,6 +164,7 @@ class Cache:
         freed = self.size_bytes()
         for folder in self._folders():
             shutil.rmtree(folder, ignore_errors=True)
+        _note_change()
         return freed - self.size_bytes()
 
     def prune(self, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
@@ -151,6 +180,7 @@ class Cache:
                 return
             if now - used > IN_USE_S:
                 shutil.rmtree(folder, ignore_errors=True)
+                _note_change()
                 total -= size
 
     def remove_leftovers(self) -> None:

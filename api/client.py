@@ -1,20 +1,53 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one call of the service: a session by its ID."""
+"""The two calls of the service: a session by its ID, and the request for a new one."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 import requests
 import urllib3
 
-from .errors import BadKey, NoAccess, NoSuchSession, NotJSON, ServerFailure, Unreachable
-from .session import Session, parse_session
+from .errors import (
+    BadKey,
+    Cancelled,
+    CsmError,
+    InvalidSessionID,
+    NoAccess,
+    NoSuchSession,
+    NotJSON,
+    NotRequested,
+    RequestUncertain,
+    ServerFailure,
+    Unreachable,
+)
+from .jobs import log_failure
+from .session import Session, clean_name, find_session_id, parse_session
 from .settings import Service
 from .transport import Passing, Transport, content_length, raise_for_trouble
 
+if TYPE_CHECKING:
+    from .requesting import Wish
+
 SESSION_LIMIT_BYTES = 64 * 2**20
 """Sessions of a few MB are normal (they can hold image embeddings)."""
+
+REFUSALS = {
+    400: "The service refuses it",
+    401: str(BadKey()),
+    402: "The account has not enough credits for it",
+    403: "This API key may not request retopologies: they need an Enterprise account",
+    404: "The service does not know the input mesh: it may have been deleted there",
+    405: "The service takes no requests at this address: check it in the add-on's preferences",
+    422: "The service refuses it",
+    429: "The service runs 5 jobs of an account at once at most, or asks for fewer requests: try "
+    "again when one is done",
+}
+"""By status: why the service did not take a request for a new session. After any other that is no
+success, it may have."""
 
 
 def fetch_session(transport: Transport, service: Service, session_id: str) -> Session:
@@ -23,6 +56,83 @@ def fetch_session(transport: Transport, service: Service, session_id: str) -> Se
     Raises Cancelled, and one of ServiceError or SessionError that says what to do.
     """
     return transport.retrying(lambda: _fetch_once(transport, service, session_id))
+
+
+def request_session(transport: Transport, service: Service, wish: Wish) -> str:
+    """POST the wish, which costs the account credits, and return the new session's ID. It is sent
+    once at most, as the first request of `transport`. Blocks: call it on a thread.
+
+    Raises Cancelled if it was not sent any more, NotRequested if the service certainly did not take
+    it, and RequestUncertain if nobody knows.
+    """
+    try:
+        return _request_once(transport, service, wish)
+    except (NotRequested, RequestUncertain):
+        raise
+    except Exception as error:
+        reason = str(error)
+        if not isinstance(error, CsmError | Passing):
+            log_failure(error)
+            reason = f"Something unforeseen happened ({type(error).__name__})"
+        if transport.has_sent:
+            if transport.cancellation.is_set:
+                raise RequestUncertain from None
+            raise RequestUncertain("no answer came") from None
+        if isinstance(error, Cancelled):
+            raise
+        raise NotRequested(reason) from None
+
+
+def _request_once(transport: Transport, service: Service, wish: Wish) -> str:
+    document = {
+        "type": "retopology",
+        "input": {"mesh": wish.input_asset_id, "model": wish.model, "quads": wish.quads},
+    }
+    headers = {
+        "x-api-key": service.key,
+        "Accept": "application/json",
+        "Content-Type": "application/json",
+    }
+    url = f"{service.api_url}/v3/sessions"
+    with transport.post(url, headers, json.dumps(document).encode()) as response:
+        status = response.status_code
+        if 300 <= status < 400:  # followed, it would take the key to wherever it leads
+            raise RequestUncertain("it leads to another address")
+        if status not in (200, 201, 202, *REFUSALS):
+            raise RequestUncertain(f"it answered with an error, {status}")
+        if status in REFUSALS:
+            raise NotRequested(REFUSALS[status] + _said(response, service.key))
+        # What has arrived tells the ID, even if the user has cancelled meanwhile.
+        body = _read(response, lambda: None)
+    return _new_session_id(body)
+
+
+def _new_session_id(body: bytes) -> str:
+    """The ID in the service's answer, whose form is not documented. Raises RequestUncertain."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        document = None
+    while isinstance(document, dict):
+        session_id = document.get("_id")
+        if isinstance(session_id, str) and "/" not in session_id:
+            try:
+                return find_session_id(session_id)
+            except InvalidSessionID:
+                break
+        document = document.get("data")
+    raise RequestUncertain("its answer names no session")
+
+
+def _said(response: requests.Response, key: str) -> str:
+    """The reason that the service gives for a refusal, as a clause, if there is one to be shown."""
+    try:
+        message = json.loads(_read(response, lambda: None))["message"]
+    except (CsmError, Passing, ValueError, RecursionError, KeyError, TypeError):
+        return ""
+    text = clean_name(message, 200).rstrip(".") if isinstance(message, str) else ""
+    # What holds a URL or the key is a credential.
+    return f" ({text})" if text and "://" not in text and key not in text else ""
 
 
 def _fetch_once(transport: Transport, service: Service, session_id: str) -> Session:
@@ -41,29 +151,31 @@ def _fetch_once(transport: Transport, service: Service, session_id: str) -> Sess
             raise NotJSON("it leads to another address")
         if status != 200:
             raise ServerFailure(service.host, status)
-        body = _read(transport, response)
+        body = _read(response, transport.cancellation.check)
     session = parse_session(body, service.links)
     if session.session_id != session_id:
         raise NotJSON(f"it is another session, {session.session_id}")
     return session
 
 
-def _read(transport: Transport, response: requests.Response) -> bytes:
-    """The body, at most SESSION_LIMIT_BYTES, known to be whole if its length was told."""
+def _read(response: requests.Response, check: Callable[[], None]) -> bytes:
+    """The body, at most SESSION_LIMIT_BYTES, known to be whole if its length was told. `check` is
+    called between its pieces, and before a failure is told.
+    """
     host = urlsplit(response.url).hostname or ""
     chunks: list[bytes] = []
     size = 0
     try:
         for chunk in response.iter_content(2**16):
-            transport.cancellation.check()
+            check()
             chunks.append(chunk)
             size += len(chunk)
             if size > SESSION_LIMIT_BYTES:
                 raise NotJSON("it is too large")
     except (OSError, urllib3.exceptions.HTTPError):
-        transport.cancellation.check()
+        check()
         raise Passing(Unreachable(host, "the connection broke")) from None
-    transport.cancellation.check()
+    check()
     encoded = "Content-Encoding" in response.headers
     if not encoded and size != (content_length(response) or size):
         raise Passing(Unreachable(host, "the connection broke"))

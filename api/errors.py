@@ -112,9 +112,16 @@ class StillRunning(SessionError):
     """The session has no result yet."""
 
     def __init__(self, session_id: str, model: str | None) -> None:
-        usual = {"swift": "5 to 10 minutes", "precision": "up to 50 minutes"}.get(model or "")
-        usually = f" (the {model} model usually takes {usual})" if usual else ""
-        super().__init__(f"{session_id} is still running{usually}: import it again later")
+        usual = usual_duration(model)
+        super().__init__(
+            f"{session_id} is still running{f' ({usual})' if usual else ''}: import it again later"
+        )
+
+
+def usual_duration(model: str | None) -> str:
+    """How long the service's model usually takes, as a clause; empty if that is not known."""
+    usual = {"swift": "5 to 10 minutes", "precision": "up to 50 minutes"}.get(model or "")
+    return f"the {model} model usually takes {usual}" if usual else ""
 
 
 class SessionFailed(SessionError):
@@ -139,6 +146,34 @@ class NoVariations(SessionError):
 
 class NothingImported(SessionError):
     """No variation of the session could be imported."""
+
+
+class RequestError(CsmError):
+    """A new retopology was requested, and something is not as it should be."""
+
+
+class NotRequested(RequestError):
+    """The service certainly did not take the request."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Nothing was requested. {reason}")
+
+
+class RequestUncertain(RequestError):
+    """The request was sent, and nobody knows what became of it."""
+
+    def __init__(self, reason: str = "its answer was not waited for") -> None:
+        super().__init__(
+            f"It is not known whether the service took the request ({reason}). Look at your "
+            "sessions on the service before you request again: each request costs credits"
+        )
+
+
+class RequestedOnly(RequestError):
+    """The new session is there, but could not be fetched."""
+
+    def __init__(self, session_id: str, error: CsmError) -> None:
+        super().__init__(f"{error}. {session_id} was requested all the same: import it by this ID")
 
 
 class FileError(CsmError):

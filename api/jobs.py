@@ -4,6 +4,8 @@
 A job is made and started on any thread, `poll` and `cancel` are called from the one that waits for
 it. Its messages are `Waiting` and `Notice` in any number, `SessionRead`, then `Progress`,
 `FileReady` and `FileFailed` in any number, then exactly one of `Finished`, `Failed` and `Stopped`.
+While a session is still running, a part of it can come before: `SessionRead`, its files,
+`PartBrought`.
 """
 
 from __future__ import annotations
@@ -48,7 +50,9 @@ log = logging.getLogger(__name__)
 
 PARALLEL_DOWNLOADS = 16
 POLL_INTERVAL_S = 30.0
-"""The vendor's own advice."""
+"""How often a running session is asked for: the vendor's own advice."""
+LONG_WAIT_S = 600.0
+"""From then on it is asked for half as often."""
 
 NO_SESSION = (Unreachable, ServerFailure, RateLimited, NotJSON)
 """The service is not at its best, or something else answered in its place."""
@@ -73,9 +77,12 @@ class SessionRead:
 
 @dataclass(frozen=True)
 class Waiting:
-    """The session is still running on the service, and is asked for again."""
+    """The session is still running on the service, and is asked for again. `elapsed_s` counts from
+    when the job began.
+    """
 
     elapsed_s: float
+    model: str | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +126,11 @@ class Notice:
 
 
 @dataclass(frozen=True)
+class PartBrought:
+    """The files of what is ready early were settled; the session is still running."""
+
+
+@dataclass(frozen=True)
 class Finished:
     """All files were settled."""
 
@@ -136,7 +148,16 @@ class Stopped:
 
 
 Message = (
-    SessionRead | Waiting | Progress | FileReady | FileFailed | Notice | Finished | Failed | Stopped
+    SessionRead
+    | Waiting
+    | Progress
+    | FileReady
+    | FileFailed
+    | Notice
+    | PartBrought
+    | Finished
+    | Failed
+    | Stopped
 )
 
 
@@ -327,7 +348,11 @@ def read_folder_session(folder: Path) -> Session:
 
 
 class DownloadJob(Job):
-    """A session from the service. What the cache holds whole is not fetched again."""
+    """A session from the service. What the cache holds whole is not fetched again.
+
+    For a session that is still running it waits up to `wait_s`; with `early`, it brings variations
+    that are ready while others are not.
+    """
 
     verb = "Fetching"
 
@@ -341,11 +366,13 @@ class DownloadJob(Job):
         wait_s: float = 0.0,
         poll_interval_s: float = POLL_INTERVAL_S,
         refetch: bool = False,
+        early: bool = False,
     ) -> None:
         super().__init__(cache, with_source=with_source)
         self.session_id = session_id
         self.service = service
         self.wait_s = wait_s
+        self.early = early
         self.poll_interval_s = poll_interval_s
         self.refetch = refetch
         self._lock = threading.Lock()
@@ -369,61 +396,81 @@ class DownloadJob(Job):
         )
         self.is_under_way = True
         try:
+            self._bring_session(transport)
+        except NO_SESSION as error:
+            if self.refetch or self._session is not None:
+                raise
+            folder = self.cache.root / self.session_id
             try:
-                session = self._fetch_session(transport)
-            except NO_SESSION as error:
-                if self.refetch:
-                    raise
-                folder = self.cache.root / self.session_id
-                try:
-                    session = read_folder_session(folder)
-                except CsmError:
-                    raise error from None
-                self._emit(Notice(f"{error}. This is what was fetched before"))
-                self._bring_folder(folder, session)
-                return
-            self._session = session
-            self._emit(SessionRead(session))
-            self.cache.save_session(session)
-            wanted = wanted_files(session, with_source=self.with_source)
-            self._todo.extend(wanted)
-            self._files = len(wanted)
-            workers = [
-                threading.Thread(
-                    target=self._download_files,
-                    args=(transport,),
-                    name=f"csm-retopo-download-{number}",
-                    daemon=True,
-                )
-                for number in range(min(PARALLEL_DOWNLOADS, len(wanted)))
-            ]
-            for worker in workers:
-                worker.start()
-            for worker in workers:
-                worker.join()
-            self.cancellation.check()
+                session = read_folder_session(folder)
+            except CsmError:
+                raise error from None
+            self._emit(Notice(f"{error}. This is what was fetched before"))
+            self._bring_folder(folder, session)
         finally:
             transport.close()
 
-    def _fetch_session(self, transport: Transport) -> Session:
+    def _bring_session(self, transport: Transport) -> None:
+        """Bring the session when it is complete, and before that what is ready early."""
         from .client import fetch_session
 
         start = time.monotonic()
         known_to_run = False
+        model: str | None = None
+        brought: set[tuple[int, str]] = set()
         while True:
             try:
                 session = fetch_session(transport, self.service, self.session_id)
+                if not session.is_running:
+                    session.require_result()
+                    self._bring_files(transport, session)
+                    return
+                known_to_run = True
+                model = session.model
+                part = session.ready_part()
+                ready = {
+                    (each.index, each.asset_id) for each in part.variations if each.is_complete
+                }
+                if self.early and self.wait_s and ready - brought:
+                    self._bring_files(transport, part)
+                    self._emit(PartBrought())
+                    brought |= ready
                 session.require_result()
-                return session
-            except (StillRunning, *NO_SESSION) as error:
-                known_to_run = known_to_run or isinstance(error, StillRunning)
+            except (StillRunning, *NO_SESSION):
                 elapsed_s = time.monotonic() - start
                 left_s = self.wait_s - elapsed_s
                 # A wait of many minutes outlives a short failure of the network.
                 if left_s <= 0 or not known_to_run:
                     raise
-                self._emit(Waiting(elapsed_s))
-                self.cancellation.sleep(min(self.poll_interval_s, left_s))
+                self._emit(Waiting(elapsed_s, model))
+                pause_s = self.poll_interval_s * (1 if elapsed_s < LONG_WAIT_S else 2)
+                self.cancellation.sleep(min(pause_s, left_s))
+
+    def _bring_files(self, transport: Transport, session: Session) -> None:
+        """Bring the files of those of the session's variations that are complete."""
+        self._session = session
+        self._fresh = None
+        self._emit(SessionRead(session))
+        self.cache.save_session(session)
+        wanted = wanted_files(session, with_source=self.with_source)
+        self._todo.extend(wanted)
+        self._amounts = {}
+        self._files = len(wanted)
+        self._files_done = 0
+        workers = [
+            threading.Thread(
+                target=self._download_files,
+                args=(transport,),
+                name=f"csm-retopo-download-{number}",
+                daemon=True,
+            )
+            for number in range(min(PARALLEL_DOWNLOADS, len(wanted)))
+        ]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        self.cancellation.check()
 
     def _download_files(self, transport: Transport) -> None:
         while not self.cancellation.is_set:

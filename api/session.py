@@ -11,7 +11,7 @@ import enum
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -110,6 +110,17 @@ class Session:
         than it documents.
         """
         return self.status not in ("complete", "failed")
+
+    def ready_part(self) -> Session:
+        """The session as far as it can be imported while it is running: a variation counts as
+        complete only if the service says so and names its mesh.
+        """
+        variations = []
+        for each in self.variations:
+            if each.status == "complete" and each.mesh.problem == NOT_NAMED:
+                each = replace(each, status="running")
+            variations.append(replace(each, status=each.status or "running"))
+        return replace(self, variations=tuple(variations))
 
     def require_result(self) -> None:
         """Return if the session can be imported.

@@ -30,6 +30,8 @@ from .session import Links, is_loopback, remote_file
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
+ANSWER_TIMEOUT_S = 90.0
+"""Of a POST. Longer, since nobody knows what became of one that was given up."""
 MAX_REDIRECTS = 5
 ATTEMPTS = 3
 FIRST_PAUSE_S = 1.0
@@ -66,7 +68,8 @@ class Transport:
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._session.headers.clear()
         self._ca_bundle = environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE") or True
-        adapter = _Adapter(cancellation, connections)
+        self._sent = threading.Event()
+        adapter = _Adapter(cancellation, connections, self._sent)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
 
@@ -80,22 +83,25 @@ class Transport:
         Raises Cancelled, Unreachable (the URL is no part of its text), and Passing for what may
         be gone at the next try.
         """
-        host = urlsplit(url).hostname or ""
-        sent = {"User-Agent": "csm-retopo", "Accept-Encoding": "identity", **(headers or {})}
-        proxies = {} if is_loopback(host) else requests.utils.get_environ_proxies(url)
+        return self._request("GET", url, headers, READ_TIMEOUT_S)
+
+    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> requests.Response:
+        """The answer to one POST, its body not yet read, redirects not followed. It goes out once
+        at most, as the first request of its transport: a connection that was kept alive can be
+        closed by the other side this very moment, and then nobody knows what became of the POST.
+
+        Raises Cancelled and Unreachable; `has_sent` tells whether it may have arrived all the same.
+        """
+        assert not self.has_sent
         try:
-            return self._session.get(
-                url,
-                headers=sent,
-                proxies=proxies,
-                verify=self._ca_bundle,
-                timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
-                stream=True,
-                allow_redirects=False,
-            )
-        except (OSError, urllib3.exceptions.HTTPError, ValueError) as error:
-            self.cancellation.check()
-            raise _explained(host, error) from None
+            return self._request("POST", url, headers, ANSWER_TIMEOUT_S, body)
+        except Passing as passing:
+            raise passing.error from None
+
+    @property
+    def has_sent(self) -> bool:
+        """Whether anything of a request has left this machine, or may have."""
+        return self._sent.is_set()
 
     def get_file(self, url: str) -> requests.Response:
         """Like `get`, with redirects followed as long as each leads to a URL that a session may
@@ -115,6 +121,33 @@ class Transport:
                 raise Unreachable(_host(url), "it redirects to a place that is not safe")
             url = allowed.url
         raise Unreachable(_host(url), "it redirects without end")
+
+    def _request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        read_timeout_s: float,
+        body: bytes | None = None,
+    ) -> requests.Response:
+        host = _host(url)
+        sent = {"User-Agent": "csm-retopo", "Accept-Encoding": "identity", **(headers or {})}
+        proxies = {} if is_loopback(host) else requests.utils.get_environ_proxies(url)
+        try:
+            return self._session.request(
+                method,
+                url,
+                headers=sent,
+                data=body,
+                proxies=proxies,
+                verify=self._ca_bundle,
+                timeout=(CONNECT_TIMEOUT_S, read_timeout_s),
+                stream=True,
+                allow_redirects=False,
+            )
+        except (OSError, urllib3.exceptions.HTTPError, ValueError) as error:
+            self.cancellation.check()
+            raise _explained(host, error) from None
 
     def retrying(self, action: Callable[[], _T]) -> _T:
         """The result of `action`, tried again when it raises Passing, with jittered pauses.
@@ -159,7 +192,7 @@ def content_length(response: requests.Response) -> int | None:
 
 
 def _explained(host: str, error: Exception) -> Exception:
-    """What `Transport.get` raises in place of an error from below."""
+    """What a request raises in place of an error from below."""
     match error:
         case requests.exceptions.SSLError():
             return Unreachable(host, "a secure connection (TLS) to it can't be made here")
@@ -209,10 +242,13 @@ for _name in ("urllib3.connection", "urllib3.connectionpool"):
 
 
 class _Adapter(HTTPAdapter):
-    """Connections that a Cancellation can end, at any stage."""
+    """Connections that a Cancellation can end, at any stage, and that set `sent` before anything of
+    a request goes out.
+    """
 
-    def __init__(self, cancellation: Cancellation, connections: int) -> None:
-        self._pool_classes = _pool_classes(cancellation)
+    def __init__(self, cancellation: Cancellation, connections: int, sent: threading.Event) -> None:
+        self._pool_classes = _pool_classes(cancellation, sent)
+        self._sent = sent
         super().__init__(pool_connections=4, pool_maxsize=connections, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -221,16 +257,25 @@ class _Adapter(HTTPAdapter):
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **kwargs)
-        if not proxy.lower().startswith("socks"):  # those bring connection classes of their own
+        if proxy.lower().startswith("socks"):  # those bring connection classes of their own
+            self._sent.set()  # from here on, that is more than anybody can tell
+        else:
             manager.pool_classes_by_scheme = self._pool_classes
         return manager
 
 
-def _pool_classes(cancellation: Cancellation) -> dict[str, type[HTTPConnectionPool]]:
-    """urllib3's pools, with connections whose sockets `cancellation` watches from the first SYN."""
+def _pool_classes(
+    cancellation: Cancellation, sent: threading.Event
+) -> dict[str, type[HTTPConnectionPool]]:
+    """urllib3's pools, with connections whose sockets `cancellation` watches from the first SYN.
+
+    What an exception says is not enough to tell whether a request went out: urllib3 1.26 calls a
+    connection that breaks while it waits for the answer a proxy's or TLS's failure.
+    """
 
     class Watched(HTTPConnection):
         _handle: socket.socket | None = None
+        _is_connecting = False
 
         def _new_conn(self) -> socket.socket:
             timeout = self.timeout if isinstance(self.timeout, int | float) else CONNECT_TIMEOUT_S
@@ -263,10 +308,21 @@ def _pool_classes(cancellation: Cancellation) -> dict[str, type[HTTPConnectionPo
                 raise ConnectTimeoutError(self, "no answer") from reason
             raise NewConnectionError(self, "no connection") from reason
 
+        def send(self, data: Any) -> None:
+            if self.sock is None:
+                self.connect()
+            if not self._is_connecting:  # then it is the CONNECT for a proxy
+                sent.set()
+                # After it: who cancels, and then finds that nothing was sent, can rely on that.
+                cancellation.check()
+            super().send(data)
+
         def connect(self) -> None:
+            self._is_connecting = True
             try:
                 super().connect()
             finally:
+                self._is_connecting = False
                 if self._handle is not None:
                     self._handle.close()
                     self._handle = None

@@ -473,6 +473,16 @@ def test_fault_stall(service: StandIn) -> None:
         exchange(url, timeout_s=0.2)
 
 
+def test_a_fault_lasts_until_it_is_over(service: StandIn) -> None:
+    over = threading.Event()
+    service.add_fault("*.obj", Fault("stall", after_bytes=100, until=over.is_set), times=None)
+    answer = exchange(obj_url(service))
+    assert answer.read(100) == OBJ[:100]
+    over.set()
+    assert answer.read() == OBJ[100:]
+    assert exchange(obj_url(service)).read() == OBJ
+
+
 def test_fault_gzip(service: StandIn) -> None:
     service.add_fault("*.obj", Fault("gzip"))
     answer = exchange(obj_url(service))

@@ -41,6 +41,7 @@ def main() -> int:
         connect_latency_s=options.connect_latency,
         bandwidth_bps=options.bandwidth,
         key=options.key,
+        polls_after_request=options.polls,
         port=options.port,
         files_port=options.files_port,
     ) as service:

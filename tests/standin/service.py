@@ -10,7 +10,7 @@ import itertools
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -33,7 +33,11 @@ _FIRST_EXPIRY = datetime(2099, 1, 1, tzinfo=UTC)
 _FIRST_MODIFIED = datetime(2025, 5, 15, 19, 25, 50, tzinfo=UTC)
 _EXPIRY_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _CONTENT_TYPES = {".png": "image/png", ".glb": "model/gltf-binary"}
+_MODELS = ("swift", "precision")
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+
+_request_numbers = itertools.count(1)
+"""Of all stand-ins together: a cache may outlive one."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,13 @@ class _Session:
         files: dict[str, _StoredFile],
         polls_until_complete: int,
         rewrite_urls: bool,
+        early: Collection[int] = (),
     ) -> None:
         self.document = document
         self.files = files
         self.polls_left = polls_until_complete
         self.rewrite_urls = rewrite_urls
+        self.early = early
         self.fetches = 0
         self.valid_from: dict[str, int] = {}
         """By file name: the first fetch whose URLs are not expired."""
@@ -76,14 +82,18 @@ class _Session:
 class StandIn:
     """The service over real HTTP on 127.0.0.1, two ports, from construction until `close`.
 
-    The API answers `GET /v3/sessions/<id>`; `files_url` is the storage host, another origin, whose
-    URLs look like SAS URLs and carry an account's e-mail and a signature. Every session fetch
-    hands out URLs with a query of its own.
+    The API answers `GET /v3/sessions/<id>` and `POST /v3/sessions`; `files_url` is the storage
+    host, another origin, whose URLs look like SAS URLs and carry an account's e-mail and a
+    signature. Every session fetch hands out URLs with a query of its own.
+
+    A POST makes a session of the same files as the session that has the requested input mesh. It
+    is `incomplete` for the first `polls_after_request` fetches, and no more than `jobs_at_once` of
+    those may be so. Its ID is in `requested_ids`, even if a fault keeps the answer from arriving.
 
     `latency_s` passes before every answer, `connect_latency_s` once per connection before its first
     request is read (TCP and TLS); `bandwidth_bps` is bytes per second and connection. `content_md5`
-    and `ranges` say whether the storage host sends Content-MD5 and obeys Range; both may be changed
-    at any time. All methods may be called on any thread.
+    and `ranges` say whether the storage host sends Content-MD5 and obeys Range; these two and the
+    two about requests may be changed at any time. All methods may be called on any thread.
     """
 
     def __init__(
@@ -96,6 +106,8 @@ class StandIn:
         forbidden_key: str = FORBIDDEN_KEY,
         content_md5: bool = True,
         ranges: bool = True,
+        polls_after_request: int = 1,
+        jobs_at_once: int = 5,
         port: int = 0,
         files_port: int = 0,
     ) -> None:
@@ -103,8 +115,11 @@ class StandIn:
         self.forbidden_key = forbidden_key
         self.content_md5 = content_md5
         self.ranges = ranges
+        self.polls_after_request = polls_after_request
+        self.jobs_at_once = jobs_at_once
         self._lock = threading.RLock()
         self._sessions: dict[str, _Session] = {}
+        self._requested_ids: list[str] = []
         self._requests: list[Request] = []
         self._faults = FaultPlan()
         self._file_counter = itertools.count()
@@ -157,6 +172,12 @@ class StandIn:
         with self._lock:
             return list(self._sessions)
 
+    @property
+    def requested_ids(self) -> list[str]:
+        """The IDs of the sessions that were made by a POST, in their order."""
+        with self._lock:
+            return list(self._requested_ids)
+
     def add_session(
         self,
         session_id: str | None = None,
@@ -166,6 +187,7 @@ class StandIn:
         files: Mapping[str, bytes] | None = None,
         polls_until_complete: int = 0,
         rewrite_urls: bool = True,
+        early: Collection[int] = (),
     ) -> str:
         """Serves a session, in place of an earlier one with that ID, and returns the ID.
 
@@ -173,7 +195,7 @@ class StandIn:
         `files` (by name) come on top. Without `session_id` the document's own `_id` counts.
         Every `..._url` in it becomes one of the storage host with the same last path part, unless
         `rewrite_urls` is off. For the first `polls_until_complete` fetches it is `incomplete`, and
-        so are its meshes, without data.
+        so are its meshes, without data, but for those whose indices are in `early`.
         The document and the folder's files are read once, here.
 
         Raises ValueError without a document or an ID, OSError.
@@ -195,7 +217,9 @@ class StandIn:
             raise ValueError("A session needs an ID")
         stored = {name: self._store(content) for name, content in contents.items()}
         with self._lock:
-            self._sessions[session_id] = _Session(own, stored, polls_until_complete, rewrite_urls)
+            self._sessions[session_id] = _Session(
+                own, stored, polls_until_complete, rewrite_urls, early
+            )
         return session_id
 
     def file_url(self, session_id: str, name: str) -> str:
@@ -258,17 +282,17 @@ class StandIn:
                 return instead, fault
             if request.path.startswith(LOOP_PATH):
                 return loop_step(request.path), fault
+            is_api = request.server == "api"
+            if request.method == "POST" and is_api:
+                return self._answer_post(request, fault), fault
             if request.method != "GET":
                 return _json(405, {"message": "Method not allowed"}), fault
-            answer = self._answer_api if request.server == "api" else self._answer_storage
+            answer = self._answer_api if is_api else self._answer_storage
             return answer(request, fault), fault
 
     def _answer_api(self, request: Request, fault: Fault | None) -> Response:
-        key = request.headers.get("x-api-key")
-        if key == self.forbidden_key:
-            return _json(403, {"message": "This account has no access to sessions"})
-        if key != self.key:
-            return _json(401, {"message": "Invalid API key"})
+        if (refusal := self._refuse_key(request)) is not None:
+            return refusal
         session = self._sessions.get(request.name)
         if session is None or request.path != f"/v3/sessions/{request.name}":
             return _json(404, {"message": "Session not found"})
@@ -280,13 +304,56 @@ class StandIn:
             session.expire_all()
         return response
 
+    def _refuse_key(self, request: Request) -> Response | None:
+        key = request.headers.get("x-api-key")
+        if key == self.forbidden_key:
+            return _json(403, {"message": "This account has no access to sessions"})
+        if key != self.key:
+            return _json(401, {"message": "Invalid API key"})
+        return None
+
+    def _answer_post(self, request: Request, fault: Fault | None) -> Response:
+        if request.path != "/v3/sessions":
+            return _json(405, {"message": "Method not allowed"})
+        if (refusal := self._refuse_key(request)) is not None:
+            return refusal
+        try:
+            document = json.loads(request.raw.partition(b"\r\n\r\n")[2])
+            wanted = document["input"]
+            asset_id, model, quads = wanted["mesh"], wanted["model"], wanted["quads"]
+        except (ValueError, KeyError, TypeError):
+            return _json(400, {"message": "The body is not a session"})
+        if document.get("type") != "retopology" or model not in _MODELS or type(quads) is not bool:
+            return _json(422, {"message": "Unknown type, model or quads"})
+        like = next(
+            (each for each in self._sessions.values() if _input_asset_id(each) == asset_id), None
+        )
+        if like is None:
+            return _json(404, {"message": "Asset not found"})
+        running = [self._sessions[each].polls_left for each in self._requested_ids]
+        if sum(left > 0 for left in running) >= self.jobs_at_once:
+            return _json(429, {"message": "Too many concurrent jobs"})
+        session_id = f"SESSION_1770000000_{next(_request_numbers):07}"
+        made = copy.deepcopy(like.document)
+        made.update(_id=session_id, created_at="2026-02-02T02:40:00.000Z", status="complete")
+        made["input"].update(model=model, quads=quads)
+        self._sessions[session_id] = _Session(
+            made, like.files, self.polls_after_request, like.rewrite_urls
+        )
+        self._requested_ids.append(session_id)
+        response = _json(201, {"_id": session_id, "status": "incomplete", "type": "retopology"})
+        if fault is not None and fault.kind == "replace":
+            return Response(201, fault.body or b"", response.headers)
+        return response
+
     def _render(self, session: _Session, session_id: str) -> dict[str, Any]:
         document = copy.deepcopy(session.document)
         if session.polls_left > 0:
             session.polls_left -= 1
             document["status"] = "incomplete"
-            for mesh in document.get("output", {}).get("meshes", []):
-                mesh.update(status="incomplete", data={})
+            for index, mesh in enumerate(document.get("output", {}).get("meshes", [])):
+                if index not in session.early:
+                    mesh.update(status="incomplete", data={})
         if session.rewrite_urls:
             for holder, key in _urls(document):
                 name = unquote(holder[key].partition("?")[0].rpartition("/")[2])
@@ -359,6 +426,11 @@ class StandIn:
         modified = _FIRST_MODIFIED + timedelta(seconds=next(self._file_counter))
         digest = hashlib.md5(content, usedforsecurity=False).digest()
         return _StoredFile(content, digest, format_datetime(modified, usegmt=True))
+
+
+def _input_asset_id(session: _Session) -> object:
+    mesh = session.document.get("input", {}).get("mesh")
+    return mesh.get("_id") if isinstance(mesh, dict) else None
 
 
 def _json(status: int, document: Mapping[str, Any]) -> Response:
