@@ -3,9 +3,33 @@
 
 from __future__ import annotations
 
-from . import cache, comparing, flipping, importing, keeping, reporting, selecting
+from . import (
+    cache,
+    comparing,
+    files,
+    flipping,
+    gallery,
+    importing,
+    keeping,
+    recent,
+    reporting,
+    requesting,
+    selecting,
+)
 
-_MODULES = (importing, selecting, comparing, flipping, keeping, reporting, cache)
+_MODULES = (
+    importing,
+    files,
+    recent,
+    requesting,
+    selecting,
+    gallery,
+    comparing,
+    flipping,
+    keeping,
+    reporting,
+    cache,
+)
 
 
 def register() -> None:

@@ -25,6 +25,7 @@ it has to be fetched again
     def execute(self, _context: bpy.types.Context) -> set[str]:
         """Remove them."""
         freed = sessions.open_cache().clear()
+        runner.redraw()
         self.report({"INFO"}, f"Freed {freed / 1e6:,.1f} MB")
         return {"FINISHED"}
 

@@ -10,7 +10,7 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
-from ..scene.compare import table
+from ..scene.compare import keeping, table
 from ..scene.measure.metrics import METRICS
 from ..scene.properties import COLORS
 from ..scene.rows import find_rows, session_collections
@@ -62,7 +62,7 @@ class CSM_RETOPO_OT_toggle_column(bpy.types.Operator):
 
     bl_idname = "csm_retopo.toggle_column"
     bl_label = "Show Column"
-    bl_options = {"UNDO"}
+    bl_options = {"UNDO", "INTERNAL"}
 
     column: EnumProperty(
         name="Column", description="The metric to show or not", items=_METRIC_ITEMS
@@ -84,7 +84,7 @@ class CSM_RETOPO_OT_sort_table(bpy.types.Operator):
 
     bl_idname = "csm_retopo.sort_table"
     bl_label = "Sort Table"
-    bl_options = {"UNDO"}
+    bl_options = {"UNDO", "INTERNAL"}
 
     column: EnumProperty(name="Column", description="The metric to sort by", items=_METRIC_ITEMS)
 
@@ -184,6 +184,37 @@ class CSM_RETOPO_OT_export_table(bpy.types.Operator):
         return {"FINISHED"}
 
 
+class CSM_RETOPO_OT_copy_numbers(bpy.types.Operator):
+    """Copy all metrics of a variation to the clipboard, as text"""
+
+    bl_idname = "csm_retopo.copy_numbers"
+    bl_label = "Copy Numbers"
+
+    object_name: StringProperty(
+        name="Object",
+        description="The variation. Left empty, the one that is shown while flipping, else the "
+        "active one",
+        options={"SKIP_SAVE"},
+    )
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Whether there is any variation."""
+        return _needs_session(cls, context)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Copy them."""
+        obj = keeping.find_chosen(context)
+        if self.object_name:
+            obj = context.scene.objects.get(self.object_name)
+        if obj is None or not keeping.is_variation(obj):
+            self.report({"ERROR"}, "No variation is chosen: make one active, or flip to it")
+            return {"CANCELLED"}
+        context.window_manager.clipboard = table.as_text(obj)
+        self.report({"INFO"}, f"Copied the numbers of {obj.name}")
+        return {"FINISHED"}
+
+
 register, _unregister = bpy.utils.register_classes_factory(
     (
         CSM_RETOPO_OT_show_colors,
@@ -192,6 +223,7 @@ register, _unregister = bpy.utils.register_classes_factory(
         CSM_RETOPO_OT_sort_table,
         CSM_RETOPO_OT_turn_page,
         CSM_RETOPO_OT_export_table,
+        CSM_RETOPO_OT_copy_numbers,
     )
 )
 

@@ -11,6 +11,7 @@ from bpy_extras.view3d_utils import location_3d_to_region_2d
 from mathutils import Vector
 
 from ..scene.compare import flipping
+from ..scene.models import Role
 from ..scene.rows import Row, session_collections
 
 _STEPS = "Flip Through"
@@ -66,6 +67,12 @@ other sessions of the same input mesh among them; or bring them back to the row
         "newest",
         options={"SKIP_SAVE"},
     )
+    object_name: StringProperty(
+        name="Object",
+        description="The variation to show first, or now, if it is flipped through already. Left "
+        "empty, the active one, else the session's first",
+        options={"SKIP_SAVE"},
+    )
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -77,8 +84,9 @@ other sessions of the same input mesh among them; or bring them back to the row
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         """Begin, or end. The view goes along."""
+        was_on = flipping.is_on(context.scene)
         done = self.execute(context)
-        if (obj := flipping.shown(context.scene)) is not None:
+        if (obj := flipping.shown(context.scene)) is not None and not was_on:
             _bring_into_view(context, obj)
         elif not flipping.is_on(context.scene):
             _bring_view_back(context)
@@ -86,6 +94,8 @@ other sessions of the same input mesh among them; or bring them back to the row
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Begin, or end."""
+        if self.object_name:
+            return self._show(context)
         scene = context.scene
         state = scene.csm_retopo.flip
         if state.is_on:
@@ -103,6 +113,23 @@ other sessions of the same input mesh among them; or bring them back to the row
                 {"ERROR"},
                 "No variation can be shown: all are hidden or linked",
             )
+            return {"CANCELLED"}
+        return _finish(context)
+
+    def _show(self, context: bpy.types.Context) -> set[str]:
+        """Show the variation that is named, and begin if need be."""
+        scene = context.scene
+        obj = scene.objects.get(self.object_name)
+        if obj is None or obj.csm_retopo.role != Role.VARIATION:
+            self.report({"ERROR"}, f"{self.object_name} is no variation of a session")
+            return {"CANCELLED"}
+        if obj in (flipping.flipped(scene) if flipping.is_on(scene) else ()):
+            flipping.show(scene, obj)
+            return _finish(context)
+        flipping.begin(scene, obj.csm_retopo.session_id, obj)
+        if flipping.shown(scene) != obj:
+            flipping.end(scene)
+            self.report({"ERROR"}, f"{self.object_name} can't be shown: it is hidden or linked")
             return {"CANCELLED"}
         return _finish(context)
 
@@ -174,7 +201,7 @@ class CSM_RETOPO_OT_flip_show(bpy.types.Operator):
 
     bl_idname = "csm_retopo.flip_show"
     bl_label = "Show Variation"
-    bl_options = {"UNDO_GROUPED"}
+    bl_options = {"UNDO_GROUPED", "INTERNAL"}
     bl_undo_group = _STEPS
 
     object_name: StringProperty(

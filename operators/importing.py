@@ -7,10 +7,13 @@ returns when it is done, and raises RuntimeError with what the panel would show.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import bpy
-from bpy.props import BoolProperty, StringProperty
+from bpy.props import BoolProperty, FloatProperty, StringProperty
 from mathutils import Vector
 
 from ..api.errors import CsmError, FolderError
@@ -20,9 +23,12 @@ from ..scene import runner, sessions
 from ..scene.background.converter import Converter
 from ..scene.layout import Facing, facing_of_view
 from ..scene.pipeline import Import
-from ..scene.targets import SceneTarget
+from ..scene.targets import SceneTarget, WhenReady
 
 CLOSE_TIMEOUT_S = 5.0
+
+_J = TypeVar("_J", bound=Job)
+_DIALOG_WIDTH = 400
 
 
 def _facing(context: bpy.types.Context) -> Facing:
@@ -38,17 +44,25 @@ def _facing(context: bpy.types.Context) -> Facing:
     return facing_of_view(tuple(direction))
 
 
-def _import(
-    operator: bpy.types.Operator, context: bpy.types.Context, key: str, job: Job
+def import_job(
+    operator: bpy.types.Operator,
+    context: bpy.types.Context,
+    key: str,
+    job: _J,
+    kind: Callable[[_J, SceneTarget, Converter], Import] = Import,
 ) -> set[str]:
     """Import what `job` brings: alongside the artist, or, for a script, to the end.
 
     Raises CsmError.
     """
     alongside = is_alongside(operator)
-    target = SceneTarget(context.scene.name, _facing(context), interactive=alongside)
+    chosen = sessions.preferences()
+    when_ready = WhenReady(chosen.when_ready if chosen else WhenReady.OBJECT_MODE)
+    target = SceneTarget(
+        context.scene.session_uid, _facing(context), when_ready if alongside else None
+    )
     converter = Converter(job.cache, sessions.cache_limit_bytes())
-    running = Import(job, target, converter)
+    running = kind(job, target, converter)
     if alongside:
         runner.start(key, running)
         return {"FINISHED"}
@@ -65,6 +79,13 @@ def _import(
         operator.report({"WARNING"}, text)
     operator.report({"INFO"} if outcome.is_complete else {"WARNING"}, outcome.summary())
     return {"FINISHED"}
+
+
+def default_folder() -> str:
+    """Where the file browser begins, from the preferences; empty for where it was last."""
+    chosen = sessions.preferences()
+    folder = bpy.path.abspath(chosen.default_folder) if chosen and chosen.default_folder else ""
+    return os.path.join(folder, "") if os.path.isdir(folder) else ""
 
 
 def is_alongside(operator: bpy.types.Operator) -> bool:
@@ -92,14 +113,41 @@ class CSM_RETOPO_OT_import_session(bpy.types.Operator):
         "Left empty, it is the one in the sidebar",
         options={"SKIP_SAVE"},
     )
+    wait_min: FloatProperty(
+        name="Wait",
+        description="How many minutes to wait for a session that is still running on the service. "
+        "Not set, it is the limit in the preferences for an artist, and 0 for a script",
+        min=0.0,
+        soft_max=600.0,
+        options={"SKIP_SAVE"},
+    )
+
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
+        """Ask for the ID, where neither button nor sidebar names one."""
+        if self.session_id or context.window_manager.csm_retopo.session_id.strip():
+            return self.execute(context)
+        return context.window_manager.invoke_props_dialog(
+            self, width=_DIALOG_WIDTH, confirm_text="Import"
+        )
+
+    def draw(self, _context: bpy.types.Context) -> None:
+        """Draw the dialog."""
+        layout = self.layout
+        layout.activate_init = True
+        layout.prop(self, "session_id", text="", placeholder="Session ID or URL")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Import it."""
         text = self.session_id or context.window_manager.csm_retopo.session_id
+        alongside = is_alongside(self)
+        is_told = self.properties.is_property_set("wait_min") or not alongside
+        wait_s = 60.0 * self.wait_min if is_told else sessions.wait_limit_s()
         try:
             session_id = find_session_id(text)
-            job = sessions.session_job(session_id, sessions.open_cache())
-            return _import(self, context, session_id, job)
+            job = sessions.session_job(
+                session_id, sessions.open_cache(), wait_s=wait_s, early=alongside
+            )
+            return import_job(self, context, session_id, job)
         except CsmError as error:
             return fail(self, error)
 
@@ -120,6 +168,8 @@ class CSM_RETOPO_OT_import_folder(bpy.types.Operator):
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         """Ask for the folder."""
+        if not self.directory and (folder := default_folder()):
+            self.directory = folder
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
@@ -130,7 +180,7 @@ class CSM_RETOPO_OT_import_folder(bpy.types.Operator):
             if not self.directory:
                 raise FolderError("Choose the folder of a session, the one that holds session.json")
             job = FolderJob(folder, sessions.open_cache())
-            return _import(self, context, folder.name or str(folder), job)
+            return import_job(self, context, folder.name or str(folder), job)
         except CsmError as error:
             return fail(self, error)
 
@@ -145,9 +195,34 @@ class CSM_RETOPO_OT_import_sample(bpy.types.Operator):
         """Import it."""
         try:
             job = FolderJob(sessions.SAMPLE_FOLDER, sessions.open_cache())
-            return _import(self, context, "Sample", job)
+            return import_job(self, context, "Sample", job)
         except CsmError as error:
             return fail(self, error)
+
+
+class CSM_RETOPO_OT_place(bpy.types.Operator):
+    """Put what is ready in its place in the scene now. Mode, selection and active object stay as \
+they are; outside Object Mode, it is no undo step of its own
+    """
+
+    bl_idname = "csm_retopo.place"
+    bl_label = "Place"
+
+    key: StringProperty(
+        name="Key",
+        description="What to place, as the panel calls it. Left empty, everything that is ready",
+        options={"SKIP_SAVE"},
+    )
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        """Whether anything is ready."""
+        cls.poll_message_set("Nothing is ready to be placed")
+        return bool(runner.waiting_for_artist())
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        """Place it."""
+        return {"FINISHED"} if runner.place(self.key) else {"CANCELLED"}
 
 
 class CSM_RETOPO_OT_cancel(bpy.types.Operator):
@@ -178,6 +253,7 @@ register, unregister = bpy.utils.register_classes_factory(
         CSM_RETOPO_OT_import_session,
         CSM_RETOPO_OT_import_folder,
         CSM_RETOPO_OT_import_sample,
+        CSM_RETOPO_OT_place,
         CSM_RETOPO_OT_cancel,
     )
 )

@@ -20,7 +20,7 @@ class CSM_RETOPO_OT_select(bpy.types.Operator):
 
     bl_idname = "csm_retopo.select"
     bl_label = "Select and Frame"
-    bl_options = {"REGISTER", "UNDO"}
+    bl_options = {"REGISTER", "UNDO", "INTERNAL"}
 
     # Not kept for the next call: a session's button would select the mesh of the last click.
     object_name: StringProperty(

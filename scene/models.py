@@ -98,12 +98,30 @@ class RowPlan:
     meshes: tuple[PlannedMesh, ...]
 
 
+class PreviewSide(enum.StrEnum):
+    """Where a preview stands, seen by who looks at its mesh."""
+
+    BESIDE = "BESIDE"
+    BELOW = "BELOW"
+    ABOVE = "ABOVE"
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """How the user wants new rows. `spacing` is a factor: 1 for the usual distances."""
+
+    preview_side: PreviewSide = PreviewSide.BESIDE
+    spacing: float = 1.0
+    labels: bool = True
+
+
 @dataclass(frozen=True)
 class AssembleRequest:
     """Write a .blend that holds the row and nothing else."""
 
     plan: RowPlan
     blend: str
+    arrangement: Arrangement
 
 
 def to_json(
@@ -145,7 +163,16 @@ def assemble_request(fields: dict[str, Any]) -> AssembleRequest:
         )
         for each in plan["meshes"]
     )
-    return AssembleRequest(plan=RowPlan(**{**plan, "meshes": meshes}), blend=fields["blend"])
+    wanted = fields["arrangement"]
+    return AssembleRequest(
+        plan=RowPlan(**{**plan, "meshes": meshes}),
+        blend=fields["blend"],
+        arrangement=Arrangement(
+            preview_side=PreviewSide(wanted["preview_side"]),
+            spacing=float(wanted["spacing"]),
+            labels=bool(wanted["labels"]),
+        ),
+    )
 
 
 def blend_path(file: Path) -> Path:

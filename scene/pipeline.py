@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from ..api.errors import Cancelled, CsmError, NothingImported
+from ..api.errors import Cancelled, CsmError, NothingImported, usual_duration
 from ..api.jobs import (
     Failed,
     FileFailed,
@@ -25,6 +25,7 @@ from ..api.jobs import (
     Job,
     Message,
     Notice,
+    PartBrought,
     Progress,
     SessionRead,
     Stopped,
@@ -130,6 +131,9 @@ class Target(Protocol):
     def needs_converter(self) -> bool:
         """Whether `put` has the converter do something."""
 
+    def place_now(self) -> None:
+        """Wait for the artist no longer."""
+
     def take_mesh(self, session_id: str, planned: PlannedMesh) -> None:
         """Do what can be done with a mesh while others are still on their way. Raises CsmError."""
 
@@ -164,7 +168,6 @@ class Import(Stepwise):
     ) -> None:
         self.outcome = Outcome()
         self.progress = Progress(0, 0, 0, 0)
-        self.waiting_s: float | None = None
         self._job = job
         self._cache = job.cache
         self._target = target
@@ -172,6 +175,9 @@ class Import(Stepwise):
         self._keep_converter = keep_converter
         self._tell = tell or (lambda line: None)
         self._fetching = True
+        self._is_part = False
+        self._waiting_since: float | None = None
+        self._usual = ""
         self._is_warm = False
         self._converting = 0
         self._converted = 0
@@ -210,6 +216,8 @@ class Import(Stepwise):
         """What to tell the artist at the end, and whether something went wrong."""
         outcome = self.outcome
         if isinstance(outcome.error, Cancelled):
+            if self._waiting_since is not None:
+                return f"Stopped waiting for {key}: import it again to go on", False
             return f"Cancelled the import of {key}", False
         text = outcome.summary()
         if outcome.warnings and outcome.error is None:
@@ -219,7 +227,7 @@ class Import(Stepwise):
     @property
     def pause_s(self) -> float:
         """How long there will hardly be any news."""
-        if self.waiting_s is not None or self._target.waits:
+        if self.is_idle:
             return 0.2
         return 0.01 if self._fetching else 0.005
 
@@ -229,7 +237,7 @@ class Import(Stepwise):
         meshes = len(self._outcome_of)
         if self._putting is not None:
             return 0.95
-        if not self.progress.files:
+        if self._waiting_since is not None or not self.progress.files:
             return 0.0
         fetched = min(self.progress.files_done / self.progress.files, 1.0)
         if self.progress.total_bytes:
@@ -242,8 +250,9 @@ class Import(Stepwise):
         """What it is doing, in a few words."""
         if self._putting is not None:
             return self._target.stage
-        if self.waiting_s is not None:
-            return f"Running on the service, waiting ({self.waiting_s / 60:.0f} min)"
+        if self._waiting_since is not None:
+            minutes, seconds = divmod(int(time.monotonic() - self._waiting_since), 60)
+            return f"Running on the service, {minutes}:{seconds:02}"
         if not self.progress.files:
             return f"{self._job.verb} the session"
         if self._fetching:
@@ -253,14 +262,38 @@ class Import(Stepwise):
             return f"{self._job.verb} {done}{amount}"
         return f"Measuring {self._converted} of {len(self._outcome_of)} meshes"
 
+    @property
+    def detail(self) -> str:
+        """What else there is to know about the stage; often nothing."""
+        if self._putting is not None or self._waiting_since is None:
+            return ""
+        there = f"ready so far: {self.outcome.imported}" if self._is_part else ""
+        text = "; ".join(each for each in (self._usual, there) if each)
+        return text[:1].upper() + text[1:]
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it waits for the service or for the artist."""
+        return self._waiting_since is not None or self.waits_for_artist
+
+    @property
+    def waits_for_artist(self) -> bool:
+        """Whether all is ready, and `place` has it placed."""
+        return self._putting is not None and self._target.waits
+
+    def place(self) -> None:
+        """Put it in place now, whatever the artist is doing."""
+        self._target.place_now()
+
     def _step_once(self, wait_s: float) -> bool:
         """Do one piece of work. Returns whether there was one."""
         if self._putting is not None:
             return self._put_on()
         # Not before: to start a process in the middle of the job's imports slows both.
-        if self._job.is_under_way and self._job.session_id:
+        if self._job.is_under_way and self._job.session_id and self._waiting_since is None:
             self._warm_up(self._job.session_id)
-        message = self._job.poll()
+        # What comes after a part waits in the job until the part is in its place.
+        message = self._job.poll() if self._fetching else None
         if message is not None:
             self._take_message(message)
             return True
@@ -286,10 +319,10 @@ class Import(Stepwise):
     def _take_message(self, message: Message) -> None:
         match message:
             case SessionRead(session):
-                self.waiting_s = None
+                self._waiting_since = None
                 self._note_session(session)
-            case Waiting(elapsed_s):
-                self.waiting_s = elapsed_s
+            case Waiting(elapsed_s, model):
+                self._wait(elapsed_s, model)
             case Progress():
                 self.progress = message
             case FileReady():
@@ -298,8 +331,12 @@ class Import(Stepwise):
                 self._note_failure(kind, index, reason)
             case Notice(text):
                 self.outcome.warnings.append(text)
+            case PartBrought():
+                self._fetching = False
+                self._is_part = True
             case Finished():
                 self._fetching = False
+                self._is_part = False
             case Failed(error):
                 self._end(error)
             case Stopped():
@@ -313,6 +350,15 @@ class Import(Stepwise):
             self._is_warm = True
             if not any((self._cache.root / session_id).glob("*.blend")):
                 self._converter.warm_up()
+
+    def _wait(self, elapsed_s: float, model: str | None) -> None:
+        """Note that the session is still running; it may be for an hour."""
+        if self._waiting_since is None:
+            self._waiting_since = time.monotonic() - elapsed_s
+            self._usual = usual_duration(model)
+        if self._is_warm and not self._keep_converter:
+            self._is_warm = False
+            self._converter.rest()
 
     def _note_session(self, session: Session) -> None:
         self._warm_up(session.session_id)
@@ -437,6 +483,9 @@ class Import(Stepwise):
         outcome = self.outcome
         assert outcome.session is not None
         ready = [each for each in outcome.variations if each.mesh is not None]
+        if not ready and self._is_part:
+            self._go_on_fetching()
+            return
         if not ready:
             reasons = [f"{each.name}: {each.error}" for each in outcome.variations]
             self._end(
@@ -450,7 +499,11 @@ class Import(Stepwise):
             ready.insert(0, outcome.source)
         self._ready = ready
         if not (self._keep_converter or self._target.needs_converter):
-            self._converter.close()  # its process ends while the meshes are put in place
+            # Its process ends while the meshes are put in place.
+            if self._is_part:
+                self._converter.rest()
+            else:
+                self._converter.close()
         self._putting = self._target.put(_row_plan(outcome.session, ready), outcome)
 
     def _put_on(self) -> bool:
@@ -460,10 +513,23 @@ class Import(Stepwise):
         except StopIteration:
             for each in self._ready:
                 each.status = Status.IMPORTED
-            self._end(None)
+            if self._is_part:
+                self._go_on_fetching()
+            else:
+                self._end(None)
         except CsmError as error:
             self._end(error)
         return True
+
+    def _go_on_fetching(self) -> None:
+        """Go on with a session of which a part was brought."""
+        self._putting = None
+        self._fetching = True
+        self._is_warm = False
+        self._converting = self._converted = 0
+        self._outcome_of = {}
+        self.progress = Progress(0, 0, 0, 0)
+        self.outcome.warnings = []
 
     def _end(self, error: CsmError | None) -> None:
         self.is_over = True

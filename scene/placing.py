@@ -15,8 +15,18 @@ from mathutils import Vector
 
 from . import pending
 from .compare import display
-from .layout import Facing, LabelPlace, PreviewPlace, Slot, label_text, lay_out, row_size, row_start
-from .models import PlannedMesh, Preview, Role, RowPlan
+from .layout import (
+    Facing,
+    LabelPlace,
+    PreviewPlace,
+    RowShape,
+    Slot,
+    label_text,
+    lay_out,
+    row_start,
+    shape_row,
+)
+from .models import Arrangement, PlannedMesh, Preview, PreviewSide, Role, RowPlan
 from .removal import free_name
 from .rows import TYPES, session_collections
 
@@ -46,13 +56,16 @@ def bring_preview(scene: bpy.types.Scene, session_id: str, index: int, preview: 
         pending.bring_preview(session_id, index, preview)
 
 
-def place(scene: bpy.types.Scene, plan: RowPlan, facing: Facing) -> list[str]:
-    """Put the row into the scene, or bring the one that is there up to date.
+def place(
+    scene: bpy.types.Scene, plan: RowPlan, facing: Facing, arrangement: Arrangement
+) -> list[str]:
+    """Put the row into the scene, or bring the one that is there up to date: that one keeps the
+    facing and the arrangement that it was begun with.
 
     Returns warnings. Main thread; all at once, so that it can be one undo step. Raises CsmError
     for a .blend that is gone.
     """
-    row = _Row(scene, plan, facing)
+    row = _Row(scene, plan, facing, arrangement)
     warnings = [
         warning
         for planned, slot in zip(plan.meshes, row.slots, strict=True)
@@ -66,13 +79,20 @@ def place(scene: bpy.types.Scene, plan: RowPlan, facing: Facing) -> list[str]:
 class _Row:
     """A session's row in a scene while it is placed."""
 
-    def __init__(self, scene: bpy.types.Scene, plan: RowPlan, facing: Facing) -> None:
-        self.slots = lay_out(plan, facing, 0.0)
+    def __init__(
+        self, scene: bpy.types.Scene, plan: RowPlan, facing: Facing, arrangement: Arrangement
+    ) -> None:
         self._plan = plan
-        self._facing = facing
         self._collection = _session_collection(scene, plan)
         self._have = _session_objects(scene, plan.session_id)
-        self._shift = _row_shift(scene, plan, self.slots, self._have)
+        stands = any(role in (Role.SOURCE, Role.VARIATION) for role, _ in self._have)
+        if not (stands and self._collection.csm_retopo.row.pitch > 0):
+            _write_shape(self._collection, shape_row(plan, facing, arrangement))
+        shape = _read_shape(self._collection)
+        self._rotation = shape.facing.rotation
+        self._with_labels = arrangement.labels
+        self.slots = lay_out(plan, shape)
+        self._shift = _row_shift(scene, plan, shape, self.slots, self._have)
 
     def place(self, planned: PlannedMesh, slot: Slot) -> str | None:
         """Place or update a mesh, its preview and its label. Returns a warning, if there is one."""
@@ -128,7 +148,7 @@ class _Row:
             obj.empty_display_type = "IMAGE"
             obj.use_empty_image_alpha = False
             obj.empty_display_size = max(at.width, at.height)
-            obj.rotation_euler = self._facing.rotation
+            obj.rotation_euler = self._rotation
             self._collection.objects.link(obj)
             self._attach(obj, mesh_object, at, slot)
         old = obj.data
@@ -141,6 +161,8 @@ class _Row:
     def _place_label(self, mesh_object: bpy.types.Object, planned: PlannedMesh, slot: Slot) -> None:
         obj = self._have.get((Role.LABEL, planned.index))
         if obj is None:
+            if not self._with_labels:
+                return
             name = f"{planned.name} Label"
             curve = bpy.data.curves.new(name, "FONT")
             curve.align_x = "CENTER"
@@ -148,7 +170,7 @@ class _Row:
             curve.size = slot.label.text_size
             curve.materials.append(_label_material())
             obj = bpy.data.objects.new(name, curve)
-            obj.rotation_euler = self._facing.rotation
+            obj.rotation_euler = self._rotation
             self._collection.objects.link(obj)
             self._attach(obj, mesh_object, slot.label, slot)
         if obj.mode == "OBJECT":
@@ -185,14 +207,35 @@ class _Row:
         carried.index = planned.index
 
 
+def _write_shape(collection: bpy.types.Collection, shape: RowShape) -> None:
+    kept = collection.csm_retopo.row
+    kept.facing = shape.facing.name
+    kept.preview_place = shape.preview_side
+    kept.spacing = shape.spacing
+    kept.unit = shape.unit
+    kept.pitch = shape.pitch
+
+
+def _read_shape(collection: bpy.types.Collection) -> RowShape:
+    """The shape that the row was begun with, in the precision that Blender keeps it in."""
+    kept = collection.csm_retopo.row
+    return RowShape(
+        Facing[kept.facing],
+        PreviewSide(kept.preview_place),
+        kept.spacing,
+        kept.unit,
+        kept.pitch,
+    )
+
+
 def _row_shift(
     scene: bpy.types.Scene,
     plan: RowPlan,
+    shape: RowShape,
     slots: list[Slot],
     have: dict[_Key, bpy.types.Object],
 ) -> Vector:
     """What to add to the slots: where the artist moved the row to, or behind the other rows."""
-    size = row_size(plan)
     shifts: dict[tuple[float, ...], list[Vector]] = {}
     for planned, slot in zip(plan.meshes, slots, strict=True):
         obj = have.get((planned.role, planned.index))
@@ -200,21 +243,38 @@ def _row_shift(
             # matrix_world lags behind until the next evaluation.
             here = obj.matrix_world.translation if obj.parent else obj.location
             shift = here - Vector(slot.location)
-            shifts.setdefault(tuple(round(each / size, 3) for each in shift), []).append(shift)
+            rounded = tuple(round(each / shape.unit, 3) for each in shift)
+            shifts.setdefault(rounded, []).append(shift)
     if shifts:
         # A single mesh that the artist put elsewhere doesn't take the row with it.
         return max(shifts.values(), key=len)[0]
-    return Vector((0.0, row_start(plan, _occupied_back(scene)), 0.0))
+    return Vector((0.0, row_start(plan, shape, slots, _occupied_back(scene)), 0.0))
 
 
 def _occupied_back(scene: bpy.types.Scene) -> float | None:
     """The largest Y that any placed session reaches, or None if none is there."""
-    backs = [
-        obj.location.y + max(corner[1] for corner in obj.bound_box)
-        for obj in scene.objects
-        if obj.csm_retopo.role in (Role.SOURCE, Role.VARIATION)
-    ]
+    backs = []
+    for obj in scene.objects:
+        role = obj.csm_retopo.role
+        if role in (Role.SOURCE, Role.VARIATION):
+            backs.append(obj.location.y + max(corner[1] for corner in obj.bound_box))
+        elif role == Role.PREVIEW and obj.type == "EMPTY" and obj.data is not None and obj.parent:
+            backs.append(obj.parent.location.y + _preview_back(obj))
     return max(backs, default=None)
+
+
+def _preview_back(obj: bpy.types.Object) -> float:
+    """The largest Y that an image reaches, from its parent's origin."""
+    across, high = obj.data.size
+    # Its longer side is the empty's size; its offset, in shares of its sides, is from the origin.
+    scale = obj.empty_display_size / max(across, high, 1)
+    left, low = obj.empty_image_offset
+    corners = [
+        Vector((x * across * scale, y * high * scale, 0.0))
+        for x in (left, left + 1)
+        for y in (low, low + 1)
+    ]
+    return max((obj.matrix_basis @ corner).y for corner in corners)
 
 
 def _session_objects(scene: bpy.types.Scene, session_id: str) -> dict[_Key, bpy.types.Object]:

@@ -26,7 +26,8 @@ from bpy.props import (
 from ..api.errors import InvalidSessionID
 from ..api.session import find_session_id
 from .compare import flipping
-from .models import Metrics, Role
+from .layout import Facing
+from .models import Metrics, PreviewSide, Role
 
 
 class CSM_RETOPO_PG_before_flip(bpy.types.PropertyGroup):
@@ -187,6 +188,30 @@ class CSM_RETOPO_PG_comparison(bpy.types.PropertyGroup):
     )
 
 
+class CSM_RETOPO_PG_row(bpy.types.PropertyGroup):
+    """`Collection.csm_retopo.row`: how the session's row was laid out when it was begun."""
+
+    facing: EnumProperty(
+        name="Facing",
+        description="From where labels and previews are read",
+        items=tuple((each.name, each.name.replace("_", " ").title(), "") for each in Facing),
+    )
+    preview_place: EnumProperty(
+        name="Previews",
+        description="Where a variation's preview image stands",
+        items=tuple((each.value, each.title(), "") for each in PreviewSide),
+    )
+    spacing: FloatProperty(name="Spacing", description="The factor of the usual distances")
+    unit: FloatProperty(
+        name="Unit", description="What gaps and letters are measured in, in scene units"
+    )
+    pitch: FloatProperty(
+        name="Pitch",
+        description="How far it is from a variation to the next, in scene units; 0 for a row of "
+        "which this is not known",
+    )
+
+
 class CSM_RETOPO_PG_collection(bpy.types.PropertyGroup):
     """`Collection.csm_retopo`: the session that a collection holds."""
 
@@ -197,6 +222,7 @@ class CSM_RETOPO_PG_collection(bpy.types.PropertyGroup):
     input_asset_id: StringProperty(
         name="Input Asset", description="The service's ID of the mesh that was retopologised"
     )
+    row: PointerProperty(type=CSM_RETOPO_PG_row)
 
 
 def _keep_only_id(state: CSM_RETOPO_PG_state, _context: bpy.types.Context) -> None:
@@ -214,9 +240,23 @@ class CSM_RETOPO_PG_job(bpy.types.PropertyGroup):
 
     key: StringProperty(name="Key", description="What is under way")
     stage: StringProperty(name="Stage", description="What it is doing")
+    detail: StringProperty(name="Detail", description="What else there is to know about the stage")
+    is_ready: BoolProperty(name="Ready", description="Whether it waits to be placed")
     progress: FloatProperty(
         name="Progress", description="How far it is", min=0.0, max=1.0, subtype="FACTOR"
     )
+
+
+class CSM_RETOPO_PG_gallery(bpy.types.PropertyGroup):
+    """Whether the artist has had a session's previews shown, or hidden; its name is the session's
+    ID.
+    """
+
+    is_shown: BoolProperty(name="Shown", description="Whether the sidebar shows the previews")
+
+
+def _show_first_recent(state: CSM_RETOPO_PG_state, _context: bpy.types.Context) -> None:
+    state.recent_page = 0
 
 
 class CSM_RETOPO_PG_state(bpy.types.PropertyGroup):
@@ -231,6 +271,19 @@ class CSM_RETOPO_PG_state(bpy.types.PropertyGroup):
     jobs: CollectionProperty(type=CSM_RETOPO_PG_job, options={"SKIP_SAVE"})
     table_page: IntProperty(
         name="Page", description="Which page of the table is shown", min=0, options={"SKIP_SAVE"}
+    )
+    galleries: CollectionProperty(type=CSM_RETOPO_PG_gallery, options={"SKIP_SAVE"})
+    recent_page: IntProperty(
+        name="Page",
+        description="Which page of the recent sessions is shown",
+        min=0,
+        options={"SKIP_SAVE"},
+    )
+    recent_filter: StringProperty(
+        name="Filter",
+        description="Show only recent sessions that have these words in their ID, model or date",
+        update=_show_first_recent,
+        options={"SKIP_SAVE", "TEXTEDIT_UPDATE"},
     )
     message: StringProperty(name="Message", description="What happened last", options={"SKIP_SAVE"})
     message_is_error: BoolProperty(
@@ -273,8 +326,10 @@ _register, _unregister = bpy.utils.register_classes_factory(
         CSM_RETOPO_PG_object,
         CSM_RETOPO_PG_flip,
         CSM_RETOPO_PG_comparison,
+        CSM_RETOPO_PG_row,
         CSM_RETOPO_PG_collection,
         CSM_RETOPO_PG_job,
+        CSM_RETOPO_PG_gallery,
         CSM_RETOPO_PG_state,
     )
 )

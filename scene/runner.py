@@ -7,13 +7,18 @@ A timer, not a modal operator: Blender's autosave waits for as long as a modal o
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import bpy
 
 from ..api.errors import CsmError
+from .stepping import STEP_BUDGET_S
 
 SHUTDOWN_S = 1.5
+SIDE_BY_SIDE = 4
+"""How many may be busy at once; what comes after waits for its turn. Each has a background Blender
+of its own."""
 
 
 class Work(Protocol):
@@ -24,6 +29,18 @@ class Work(Protocol):
     @property
     def stage(self) -> str:
         """What it is doing, in a few words."""
+
+    @property
+    def detail(self) -> str:
+        """What else there is to know about the stage; often nothing."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it waits for something that can take long, and others may go first."""
+
+    @property
+    def waits_for_artist(self) -> bool:
+        """Whether all is ready, and `place` has it placed."""
 
     @property
     def fraction(self) -> float:
@@ -39,6 +56,9 @@ class Work(Protocol):
     def step(self) -> None:
         """Move on a little."""
 
+    def place(self) -> None:
+        """Put what is ready in its place now."""
+
     def cancel(self) -> None:
         """End it, as if it had never begun."""
 
@@ -50,16 +70,24 @@ class Work(Protocol):
 
 
 _running: dict[str, Work] = {}
+_queued: set[str] = set()
+"""The keys of those that are not begun."""
+_last = ""
+"""The key of the one that was moved on last."""
 
 
 def start(key: str, running: Work) -> None:
-    """Begin `running` and keep it moving. `key` names it to the user. Main thread.
+    """Begin `running`, now or when it is its turn, and keep it moving. `key` names it to the user.
+    Main thread.
 
     Raises CsmError when one of the same key is running.
     """
     if key in _running:
         raise CsmError(f"{key} is under way already")
-    running.start()
+    if _is_busy():
+        _queued.add(key)
+    else:
+        running.start()
     _running[key] = running
     _show()
     if not bpy.app.timers.is_registered(_pump):
@@ -69,6 +97,19 @@ def start(key: str, running: Work) -> None:
 def is_running(key: str = "") -> bool:
     """Whether what has this key, or anything, is under way."""
     return key in _running if key else bool(_running)
+
+
+def waiting_for_artist() -> list[str]:
+    """The keys of what is ready to be placed and waits for the artist."""
+    return [key for key, each in _running.items() if each.waits_for_artist]
+
+
+def place(key: str = "") -> int:
+    """Have what has this key, or all that is ready, placed now. Returns how many. Main thread."""
+    ready = [each for each in waiting_for_artist() if key in ("", each)]
+    for each in ready:
+        _running[each].place()
+    return len(ready)
 
 
 def cancel(key: str = "") -> int:
@@ -85,6 +126,7 @@ def stop_all() -> None:
     """Cancel everything and wait, not for long, until threads and processes have ended."""
     running = list(_running.values())
     _running.clear()
+    _queued.clear()
     for each in running:
         each.cancel()
     end = time.monotonic() + SHUTDOWN_S
@@ -101,19 +143,49 @@ def show_message(text: str, *, is_error: bool) -> None:
     state = bpy.context.window_manager.csm_retopo
     state.message = text
     state.message_is_error = is_error
-    _redraw()
+    redraw()
+
+
+def _is_busy() -> bool:
+    """Whether another one would have to wait for its turn."""
+    busy = [key for key, each in _running.items() if key not in _queued and not each.is_idle]
+    return len(busy) >= SIDE_BY_SIDE
 
 
 def _pump() -> float | None:
-    for key, running in list(_running.items()):
-        running.step()
-        if running.is_over:
+    global _last
+    end = time.monotonic() + STEP_BUDGET_S
+    keys = list(_running)
+    first = keys.index(_last) + 1 if _last in keys else 0
+    for key in keys[first:] + keys[:first]:
+        if key in _queued and (_is_busy() or not _begin(key)):
+            continue
+        _last = key
+        _running[key].step()
+        if _running[key].is_over:
             _finish(key)
+        if time.monotonic() >= end:
+            break
     _show()
-    return min((each.pause_s for each in _running.values()), default=None)
+    if not _running:
+        return None
+    return min((_running[key].pause_s for key in _running if key not in _queued), default=0.0)
+
+
+def _begin(key: str) -> bool:
+    """Begin what waited for its turn. Returns whether that went well."""
+    _queued.remove(key)
+    try:
+        _running[key].start()
+    except CsmError as error:
+        del _running[key]
+        show_message(str(error), is_error=True)
+        return False
+    return True
 
 
 def _finish(key: str) -> None:
+    _queued.discard(key)
     text, is_error = _running.pop(key).conclusion(key)
     show_message(text, is_error=is_error)
 
@@ -127,15 +199,22 @@ def _show() -> None:
     while len(rows) < len(_running):
         rows.add()
     for row, (key, running) in zip(rows, _running.items(), strict=True):
-        shown = (key, running.stage, round(running.fraction, 3))
-        if (row.key, row.stage, round(row.progress, 3)) != shown:
-            row.key, row.stage, row.progress = shown
+        stage = "Waiting for its turn" if key in _queued else running.stage
+        shown = (key, stage, running.detail, running.waits_for_artist)
+        progress = round(running.fraction, 3)
+        if (row.key, row.stage, row.detail, row.is_ready, round(row.progress, 3)) != (
+            *shown,
+            progress,
+        ):
+            row.key, row.stage, row.detail, row.is_ready = shown
+            row.progress = progress
             changed = True
     if changed:
-        _redraw()
+        redraw()
 
 
-def _redraw() -> None:
+def redraw() -> None:
+    """Have the 3D views drawn again, and the sidebar with them. Main thread."""
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
             if area.type == "VIEW_3D":
@@ -148,12 +227,28 @@ def _on_load(*_: object) -> None:
     stop_all()
 
 
+@bpy.app.handlers.persistent
+def _on_undo(*_: object) -> None:
+    """What was told last may be undone now."""
+    state = bpy.context.window_manager.csm_retopo
+    if state.message and not state.message_is_error:
+        state.message = ""
+
+
+_HANDLERS: tuple[tuple[Any, Callable[..., None]], ...] = (
+    (bpy.app.handlers.load_pre, _on_load),
+    (bpy.app.handlers.undo_post, _on_undo),
+)
+
+
 def register() -> None:
-    """Start to look out for file loads."""
-    bpy.app.handlers.load_pre.append(_on_load)
+    """Start to look out for file loads and undo."""
+    for handlers, handler in _HANDLERS:
+        handlers.append(handler)
 
 
 def unregister() -> None:
     """Stop everything."""
     stop_all()
-    bpy.app.handlers.load_pre.remove(_on_load)
+    for handlers, handler in _HANDLERS:
+        handlers.remove(handler)

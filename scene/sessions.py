@@ -36,6 +36,12 @@ def cache_limit_bytes() -> int:
     return int(chosen.cache_limit_gb * 2**30) if chosen else DEFAULT_LIMIT_BYTES
 
 
+def wait_limit_s() -> float:
+    """How long an artist's import waits for a session that is still running."""
+    chosen = preferences()
+    return 60.0 * chosen.wait_limit_min if chosen and chosen.wait_for_running else 0.0
+
+
 def find_service() -> Service:
     """The service as the variables and the preferences have it.
 
@@ -75,9 +81,13 @@ def session_job(
     with_source: bool = True,
     wait_s: float = 0.0,
     refetch: bool = False,
+    early: bool = False,
 ) -> Job:
     """The job that brings the session whose ID is in `text`, from the service, else, if the
     service can't be used, from the cache.
+
+    It waits up to `wait_s` for a session that is still running; with `early`, it brings variations
+    that are ready while others are not.
 
     Raises InvalidSessionID and ConfigurationError.
     """
@@ -91,5 +101,11 @@ def session_job(
         notice = f"{error}. This is what was fetched before"
         return FolderJob(folder, cache, with_source=with_source, notice=notice)
     return DownloadJob(
-        session_id, service, cache, with_source=with_source, wait_s=wait_s, refetch=refetch
+        session_id,
+        service,
+        cache,
+        with_source=with_source,
+        wait_s=wait_s,
+        refetch=refetch,
+        early=early,
     )

@@ -17,6 +17,24 @@ class Stepwise:
 
     is_over = False
 
+    @property
+    def detail(self) -> str:
+        """What else there is to know about the stage; often nothing."""
+        return ""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it waits for something that can take long, and others may go first."""
+        return False
+
+    @property
+    def waits_for_artist(self) -> bool:
+        """Whether all is ready, and `place` has it placed."""
+        return False
+
+    def place(self) -> None:
+        """Put what is ready in its place now."""
+
     def step(self, wait_s: float = 0.0) -> None:
         """Move on a little: do what can be done now, and take up what others have to tell.
 

@@ -4,36 +4,62 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import bpy
 
 from ..api.errors import CsmError
-from . import pending, placing
+from . import pending, placing, sessions
 from .background.converter import Assembled, Converter, NoProcess
 from .layout import Facing
-from .models import AssembleRequest, PlannedMesh, Preview, RowPlan
+from .models import Arrangement, AssembleRequest, PlannedMesh, Preview, PreviewSide, RowPlan
 from .pipeline import Outcome
 
 UNDO_MESSAGE = "Import Retopology Session"
 
 
+def preferred_arrangement() -> Arrangement:
+    """How the user's preferences want new rows."""
+    chosen = sessions.preferences()
+    if chosen is None:
+        return Arrangement()
+    return Arrangement(PreviewSide(chosen.preview_place), chosen.spacing, chosen.labels)
+
+
+class WhenReady(enum.StrEnum):
+    """What becomes of a row that is ready while the artist is at work."""
+
+    OBJECT_MODE = "OBJECT_MODE"
+    """It is placed as soon as no window shows an object that is being edited."""
+    AT_ONCE = "AT_ONCE"
+    ASK = "ASK"
+    """It waits for `place_now`."""
+
+
 @dataclass
 class SceneTarget:
-    """The scene of this name.
+    """A scene of the open file, by its `session_uid`: the artist may rename it meanwhile.
 
-    With `interactive`, it waits until the artist is in Object Mode (what is placed in another mode
-    would not be part of Blender's undo), and makes one undo step of it.
+    With `when_ready`, it has regard for what the artist is doing, and makes one undo step of it.
+    In another mode than Object Mode there is none: such a mode has undo steps of its own, which
+    know nothing of objects that appear.
     """
 
-    scene_name: str
+    scene_uid: int
     facing: Facing
-    interactive: bool = False
+    when_ready: WhenReady | None = None
     stage: str = "Placing"
     waits: bool = False
+    asked: bool = False
+    arrangement: Arrangement = field(default_factory=preferred_arrangement)
     needs_converter = False
+
+    def place_now(self) -> None:
+        """Wait for the artist no longer."""
+        self.asked = True
 
     def take_mesh(self, session_id: str, planned: PlannedMesh) -> None:
         """Bring the mesh into the file already."""
@@ -55,26 +81,36 @@ class SceneTarget:
                 self.take_preview(plan.session_id, planned.index, planned.preview)
                 yield True
         yield None  # so that placing has a step of its own
-        while self.interactive and not _in_object_mode():
-            self.stage = "Ready: waiting for Object Mode"
+        while not self._may_place():
+            asks = self.when_ready is WhenReady.ASK
+            self.stage = "Ready to be placed" if asks else "Ready: waiting for Object Mode"
             self.waits = True
             yield None
         self.stage = "Placing"
-        self.waits = False
-        outcome.warnings += placing.place(self._scene(), plan, self.facing)
-        if self.interactive:
+        self.waits = self.asked = False
+        outcome.warnings += placing.place(self._scene(), plan, self.facing, self.arrangement)
+        if self.when_ready is not None and _in_object_mode():
             yield None  # Blender takes its time for large meshes
             _push_undo_step()
+
+    def _may_place(self) -> bool:
+        match self.when_ready:
+            case WhenReady.OBJECT_MODE:
+                return self.asked or _in_object_mode()
+            case WhenReady.ASK:
+                return self.asked
+            case _:
+                return True
 
     def discard(self, session_id: str) -> None:
         """Remove what was brought in and not placed."""
         pending.discard(session_id)
 
     def _scene(self) -> bpy.types.Scene:
-        scene = bpy.data.scenes.get(self.scene_name)
-        if scene is None:
-            raise CsmError(f"The scene {self.scene_name} is gone: import the session again")
-        return scene
+        for scene in bpy.data.scenes:
+            if scene.session_uid == self.scene_uid:
+                return scene
+        raise CsmError("The scene that it was imported to is gone: import the session again")
 
 
 @dataclass
@@ -84,8 +120,12 @@ class FileTarget:
     path: Path
     converter: Converter
     stage: str = "Writing"
+    arrangement: Arrangement = field(default_factory=preferred_arrangement)
     waits = False
     needs_converter = True
+
+    def place_now(self) -> None:
+        """It never waits for anybody."""
 
     def take_mesh(self, session_id: str, planned: PlannedMesh) -> None:
         """Nothing is done ahead: the background Blender writes all at once."""
@@ -95,7 +135,7 @@ class FileTarget:
 
     def put(self, plan: RowPlan, outcome: Outcome) -> Iterator[bool | None]:
         """Ask for the file and wait for it."""
-        request = AssembleRequest(plan, str(self.path))
+        request = AssembleRequest(plan, str(self.path), self.arrangement)
         self.converter.submit(request)
         while (answer := self.converter.poll(0.02)) is None:
             yield None

@@ -3,9 +3,31 @@
 
 from __future__ import annotations
 
-from . import compare, flip, legend, panel, preferences
+from . import (
+    compare,
+    flip,
+    legend,
+    menus,
+    panel,
+    preferences,
+    recent,
+    sessions,
+    thumbnails,
+    translations,
+)
 
-_MODULES = (preferences, panel, compare, flip, legend)
+_MODULES = (
+    translations,
+    preferences,
+    thumbnails,
+    panel,
+    recent,
+    compare,
+    flip,
+    sessions,
+    legend,
+    menus,
+)
 
 
 def register() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ..scene import rows
 from ..scene.compare import table
@@ -124,7 +125,11 @@ def _draw_table(layout: bpy.types.UILayout, page: _Page, scale: float) -> None:
             cell.alert = True
         is_selected = line.is_selected
         cell.operator(
-            "csm_retopo.select", text=title, emboss=is_selected, depress=is_selected
+            "csm_retopo.select",
+            text=title,
+            translate=False,
+            emboss=is_selected,
+            depress=is_selected,
         ).object_name = line.object_name
     for metric, text, texts, column in zip(
         page.columns, page.headings, page.texts, columns, strict=True
@@ -163,7 +168,8 @@ def _draw_pages(layout: bpy.types.UILayout, page: _Page) -> None:
     before.operator("csm_retopo.turn_page", text="Previous", icon="TRIA_LEFT").step = -1
     middle = row.row(align=True)
     middle.alignment = "CENTER"
-    middle.label(text=f"{page.first + 1}-{last} of {page.count}")
+    text = iface_("{:d}-{:d} of {:d}").format(page.first + 1, last, page.count)
+    middle.label(text=text, translate=False)
     after = row.row(align=True)
     after.enabled = last < page.count
     after.operator("csm_retopo.turn_page", text="Next", icon="TRIA_RIGHT").step = 1
@@ -200,6 +206,7 @@ def _find_page(context: bpy.types.Context) -> _Page:
     points = text_points(context)
     key = (
         *(scene.name, context.view_layer.name, number, points, context.region.width),
+        bpy.app.translations.locale,
         *(settings.columns, settings.sort_by, settings.sort_descending, settings.triangle_budget),
     )
     if _page is None or _page_key != key:
@@ -239,7 +246,8 @@ def _widths(columns: list[list[str]], points: float) -> tuple[float, ...]:
 
 
 def _heading(metric: Metric, settings: Any) -> str:
-    text = f"{metric.heading}%" if metric.kind in _PERCENT else metric.heading
+    heading = iface_(metric.heading)
+    text = f"{heading}%" if metric.kind in _PERCENT else heading
     if settings.sort_by != metric.key:
         return text
     return f"{'↓' if settings.sort_descending else '↑'}{text}"

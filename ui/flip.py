@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ..scene import rows
 from ..scene.compare import flipping, keeping, table
@@ -98,6 +99,7 @@ def _draw_list(
         cell.operator(
             "csm_retopo.flip_show",
             text=f"{title} {tags[obj.csm_retopo.session_id]}",
+            translate=False,
             icon="HIDE_OFF" if is_shown else "HIDE_ON",
             emboss=is_shown,
             depress=is_shown,
@@ -122,10 +124,10 @@ def _draw_text() -> None:
         return
     variations = flipping.flipped(scene)
     obj = flipping.shown_of(scene, variations)
-    texts = ["Deleted", "", _HINT]
+    texts = [iface_("Deleted"), "", iface_(_HINT)]
     if obj is not None:
         tag = _tags(scene, variations)[obj.csm_retopo.session_id]
-        place = f"{variations.index(obj) + 1} of {len(variations)}"
+        place = iface_("{:d} of {:d}").format(variations.index(obj) + 1, len(variations))
         texts[0] = "  ·  ".join(each for each in (obj.name, tag, place) if each)
         texts[1] = "  ·  ".join(flipping.key_numbers(read_metrics(obj)))
     left, right, bottom = overlay.free_room(area, region)

@@ -7,6 +7,7 @@ import functools
 from dataclasses import dataclass
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ..scene.compare.coloring import shown_legend
 from ..scene.compare.colors import Color, Legend
@@ -72,7 +73,7 @@ def _place(context: bpy.types.Context) -> tuple[_Picture, float, float] | None:
     if legend is None:
         return None
     points = overlay.text_points(context)
-    picture = _compose(legend, points)
+    picture = _compose(legend, points, bpy.app.translations.locale)
     left, right, bottom = overlay.free_room(area, region, beside_hud=False)
     margin = _MARGIN * points
     if picture.width + 2 * margin > right - left or picture.height + 2 * margin > (
@@ -83,8 +84,8 @@ def _place(context: bpy.types.Context) -> tuple[_Picture, float, float] | None:
 
 
 @functools.lru_cache(maxsize=16)
-def _compose(legend: Legend, points: float) -> _Picture:
-    """Put it together, from below."""
+def _compose(legend: Legend, points: float, _locale: str) -> _Picture:
+    """Put it together, from below, in the language of this locale."""
     padding, swatch, line = (round(each * points) for each in (_PADDING, _SWATCH, _LINE))
     small = _SMALL * points
     beside = padding + swatch + _GAP * points
@@ -93,7 +94,7 @@ def _compose(legend: Legend, points: float) -> _Picture:
     y = padding
     if legend.neutral:
         boxes.append(_swatch(padding, y, swatch, line, legend.neutral[0]))
-        texts.append(_Text(legend.neutral[1], beside, y + 0.3 * line, small, overlay.TEXT))
+        texts.append(_Text(iface_(legend.neutral[1]), beside, y + 0.3 * line, small, overlay.TEXT))
         y += line + padding // 2
     if legend.is_ramp:
         band = round(_BAND * points)
@@ -107,12 +108,12 @@ def _compose(legend: Legend, points: float) -> _Picture:
     else:
         for color, text in reversed(legend.entries):
             boxes.append(_swatch(padding, y, swatch, line, color))
-            texts.append(_Text(text, beside, y + 0.3 * line, small, overlay.TEXT))
+            texts.append(_Text(iface_(text), beside, y + 0.3 * line, small, overlay.TEXT))
             y += line
-    if legend.unit:
-        texts.append(_Text(legend.unit, padding, y + 0.3 * line, small, overlay.FAINT_TEXT))
+    if unit := iface_(legend.unit):
+        texts.append(_Text(unit, padding, y + 0.3 * line, small, overlay.FAINT_TEXT))
         y += line
-    texts.append(_Text(legend.title, padding, y + 0.3 * line, points, overlay.TEXT))
+    texts.append(_Text(iface_(legend.title), padding, y + 0.3 * line, points, overlay.TEXT))
     y += line + padding // 2
     width = max(each.x + overlay.text_width(each.text, each.points) for each in texts) + padding
     boxes.insert(0, ((0, 0, width, y), overlay.BACKGROUND))

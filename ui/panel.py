@@ -3,20 +3,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import bpy
 
 from .. import __package__ as base_package
 from ..api.errors import ConfigurationError
-from ..scene import rows, sessions
-from .overlay import text_points, text_width
+from ..scene import sessions
 from .text import draw_text
-
-_BESIDE_SESSION = 80
-"""What a sidebar's panel has beside a session's text, in pixels at a scale of 1: tabs, margins and
-the button.
-"""
 
 
 class CSM_RETOPO_PT_import(bpy.types.Panel):
@@ -51,45 +43,13 @@ class CSM_RETOPO_PT_import(bpy.types.Panel):
             row = column.row(align=True)
             row.progress(factor=job.progress, text=job.stage)
             row.operator("csm_retopo.cancel", text="", icon="CANCEL").key = job.key
+            if job.is_ready:
+                column.operator("csm_retopo.place", icon="CHECKMARK").key = job.key
+            if job.detail:
+                draw_text(column, context, job.detail, "TIME")
 
         if state.message:
             draw_text(layout, context, state.message, "ERROR" if state.message_is_error else "INFO")
-
-
-class CSM_RETOPO_PT_sessions(bpy.types.Panel):
-    """The imported sessions of this scene, the newest first"""
-
-    bl_label = "Sessions"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
-    bl_category = "Retopo"
-    bl_order = 3
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Whether the scene has any."""
-        return bool(rows.session_collections(context.scene))
-
-    def draw(self, context: bpy.types.Context) -> None:
-        """Draw it."""
-        column = self.layout.column(align=True)
-        points = text_points(context)
-        room = context.region.width - _BESIDE_SESSION * context.preferences.system.ui_scale
-        for collection in reversed(rows.session_collections(context.scene)):
-            _draw_session(column, collection.csm_retopo, points, room)
-
-
-def _draw_session(layout: bpy.types.UILayout, carried: Any, points: float, room: float) -> None:
-    row = layout.row(align=True)
-    parts = [carried.session_id.removeprefix("SESSION_"), carried.model, carried.created_at[:10]]
-    text = " · ".join(each for each in parts if each)
-    if text_width(text, points) > room:
-        # The ID begins with the time, too.
-        text = " · ".join(each for each in parts[:2] if each)
-    row.label(text=text)
-    row.operator(
-        "csm_retopo.select", text="", icon="ZOOM_SELECTED", emboss=False
-    ).session_id = carried.session_id
 
 
 def _draw_trouble(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -106,6 +66,4 @@ def _draw_trouble(layout: bpy.types.UILayout, context: bpy.types.Context) -> Non
             show.module = base_package
 
 
-register, unregister = bpy.utils.register_classes_factory(
-    (CSM_RETOPO_PT_import, CSM_RETOPO_PT_sessions)
-)
+register, unregister = bpy.utils.register_classes_factory((CSM_RETOPO_PT_import,))

@@ -26,7 +26,7 @@ def write_row(request: AssembleRequest) -> list[str]:
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     scene = bpy.context.scene
     scene.name = request.plan.session_id
-    warnings = placing.place(scene, request.plan, Facing.FRONT)
+    warnings = placing.place(scene, request.plan, Facing.FRONT, request.arrangement)
     try:
         with replacing(Path(request.blend)) as temporary:
             # As a copy, so that the open file doesn't take the temporary name for its own.

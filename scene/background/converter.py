@@ -8,6 +8,8 @@ hangs or crashes its process fails alone: the next one gets a new process.
 from __future__ import annotations
 
 import contextlib
+import enum
+import functools
 import json
 import logging
 import os
@@ -17,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +42,8 @@ log = logging.getLogger(__name__)
 
 PROCESSES = min(2, os.cpu_count() or 1)
 """How many background Blenders share a session's meshes: each costs half a second of a core, and
-some hundred megabytes."""
+some hundred megabytes. Sessions that are imported side by side have one each, and share the rest.
+"""
 
 _KINDS = {
     ConvertRequest: ("convert", "Blender's importer"),
@@ -101,12 +105,18 @@ class NoProcess:
 Answer = Converted | Assembled | Done | NoProcess
 
 
-class _WarmUp:
-    """In the queue of requests: only start the process."""
+class _Errand(enum.Enum):
+    """In the queue of requests: what is no request."""
+
+    WARM_UP = "only start the process"
+    REST = "end the process until there is a request again"
+    END = "there will be no more requests"
 
 
-_WARM_UP = _WarmUp()
-_Queued = Request | _WarmUp | None
+_Queued = Request | _Errand
+
+_spare = threading.Semaphore(PROCESSES - 1)
+"""A converter has one process in any case; further ones share this number."""
 
 
 class Converter:
@@ -130,17 +140,19 @@ class Converter:
         # What the cached files must match is read from bpy here, on the main thread.
         notes = conversion.notes_for("")
         self._servers = [_Server(command, cache, notes, self._closed) for _ in range(processes)]
-        self._threads = [
-            threading.Thread(
-                target=self._run, args=(server,), name="csm-retopo-converter", daemon=True
-            )
-            for server in self._servers
-        ]
+        self._thread = _thread(self._run)
 
     def warm_up(self) -> None:
         """Start the processes, to have them ready when the first request comes."""
         for _ in self._servers:
-            self._put(_WARM_UP)
+            self._put(_Errand.WARM_UP)
+
+    def rest(self) -> None:
+        """End the processes when all that was asked for is done: it takes a while until the next
+        request. That one starts them again.
+        """
+        for _ in self._servers:
+            self._put(_Errand.REST)
 
     def submit(self, request: Request) -> None:
         """Queue a request."""
@@ -157,37 +169,64 @@ class Converter:
         """Kill the processes, without waiting for them. The threads remove what they left."""
         self._closed.set()
         for server in self._servers:
-            self._requests.put(None)
+            self._requests.put(_Errand.END)
             server.kill()
 
     def join(self, timeout_s: float) -> None:
         """Wait for the threads to end."""
-        end = time.monotonic() + timeout_s
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join(max(end - time.monotonic(), 0.0))
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
 
     def _put(self, request: _Queued) -> None:
         self._requests.put(request)
-        for thread in self._threads:
-            if thread.ident is None:
-                thread.start()
+        if self._thread.ident is None:
+            self._thread.start()
 
-    def _run(self, server: _Server) -> None:
-        while (request := self._requests.get()) is not None and not self._closed.is_set():
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            request = self._requests.get()
+            if request in (_Errand.REST, _Errand.END):
+                continue  # nothing runs that it could end
+            helpers = self._start_helpers()
+            self._serve(self._servers[0], request)
+            for helper in helpers:
+                helper.join()
+        self._cache.remove_leftovers()
+        self._cache.prune(self._cache_limit_bytes)
+
+    def _start_helpers(self) -> list[threading.Thread]:
+        helpers = []
+        for server in self._servers[1:]:
+            if not _spare.acquire(blocking=False):
+                break
+            helpers.append(_thread(functools.partial(self._help, server)))
+            helpers[-1].start()
+        return helpers
+
+    def _help(self, server: _Server) -> None:
+        try:
+            self._serve(server, self._requests.get())
+        finally:
+            _spare.release()
+
+    def _serve(self, server: _Server, request: _Queued) -> None:
+        """Serve requests with this process until it is to rest or end."""
+        while request not in (_Errand.REST, _Errand.END) and not self._closed.is_set():
             try:
-                if isinstance(request, _WarmUp):
+                if request is _Errand.WARM_UP:
                     server.start_process()
                 else:
                     self._answers.put(server.serve(request))
             except Exception as error:  # noqa: BLE001 - whatever it is, the user gets an answer
                 failure = _unforeseen(error)
-                if not isinstance(request, _WarmUp):
+                if request is not _Errand.WARM_UP:
                     self._answers.put(_answer_to(request, failure))
+            request = self._requests.get()
         server.end()
-        if server is self._servers[0]:
-            self._cache.remove_leftovers()
-            self._cache.prune(self._cache_limit_bytes)
+
+
+def _thread(target: Callable[[], None]) -> threading.Thread:
+    return threading.Thread(target=target, name="csm-retopo-converter", daemon=True)
 
 
 class _Server:

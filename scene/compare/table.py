@@ -244,6 +244,13 @@ def export_rows(scene: bpy.types.Scene) -> list[dict[str, Any]]:
     return exported
 
 
+def as_text(obj: bpy.types.Object) -> str:
+    """A variation's name and metrics, a line each, to be pasted into a message."""
+    metrics = read_metrics(obj)
+    lines = [f"{METRICS[key].label}: {full_text(key, metrics.get(key))}" for key in METRICS]
+    return "\n".join([f"{obj.name} ({obj.csm_retopo.session_id})", *lines])
+
+
 def as_json(rows: list[dict[str, Any]]) -> str:
     """The rows as a JSON array of objects."""
     return json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

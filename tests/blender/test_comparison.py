@@ -33,7 +33,7 @@ def import_folder(tmp_path: Path) -> ImportFolder:
 
     def run(folder: Path, *, with_source: bool = True) -> Outcome:
         cache = Cache(tmp_path / "cache")
-        target = SceneTarget(bpy.context.scene.name, Facing.FRONT)
+        target = SceneTarget(bpy.context.scene.session_uid, Facing.FRONT)
         job = FolderJob(folder, cache, with_source=with_source)
         running = Import(job, target, converter.Converter(cache))
         running.start()

@@ -254,7 +254,7 @@ def import_folder(tmp_path: Path) -> Callable[[Path], Outcome]:
 
     def run(folder: Path) -> Outcome:
         cache = Cache(tmp_path / "cache")
-        target = SceneTarget(bpy.context.scene.name, Facing.FRONT)
+        target = SceneTarget(bpy.context.scene.session_uid, Facing.FRONT)
         running = Import(FolderJob(folder, cache), target, converter.Converter(cache))
         running.start()
         outcome = running.run()

@@ -21,7 +21,7 @@ from bl_ext.user_default.csm_retopo.scene import pipeline, runner, sessions as r
 from bl_ext.user_default.csm_retopo.scene.background.converter import Converter
 from bl_ext.user_default.csm_retopo.scene.layout import Facing
 from bl_ext.user_default.csm_retopo.scene.pipeline import Import
-from bl_ext.user_default.csm_retopo.scene.targets import SceneTarget
+from bl_ext.user_default.csm_retopo.scene.targets import SceneTarget, WhenReady
 from standin import ACCOUNT, FORBIDDEN_KEY, Fault, StandIn
 
 __all__ = ["nothing_left"]
@@ -292,7 +292,7 @@ def test_cancel_and_clear_are_for_when_there_is_something(tmp_path: Path) -> Non
 
     folder = sessions.new_folder(tmp_path / "folder")
     cache = ready.open_cache()
-    target = SceneTarget(bpy.context.scene.name, Facing.FRONT)
+    target = SceneTarget(bpy.context.scene.session_uid, Facing.FRONT)
     runner.start("folder", Import(FolderJob(folder, cache), target, Converter(cache)))
     try:
         with pytest.raises(CsmError, match="folder is under way already"):
@@ -312,7 +312,7 @@ def test_cancel_and_clear_are_for_when_there_is_something(tmp_path: Path) -> Non
 def test_another_file_ends_what_runs(tmp_path: Path) -> None:
     folder = sessions.new_folder(tmp_path / "folder")
     cache = ready.open_cache()
-    target = SceneTarget(bpy.context.scene.name, Facing.FRONT)
+    target = SceneTarget(bpy.context.scene.session_uid, Facing.FRONT)
     running = Import(FolderJob(folder, cache), target, Converter(cache))
     runner.start("folder", running)
     bpy.ops.wm.read_homefile(use_empty=True)
@@ -339,7 +339,7 @@ from bl_ext.user_default.csm_retopo.scene.background import converter
 from bl_ext.user_default.csm_retopo.scene.layout import Facing
 from bl_ext.user_default.csm_retopo.scene.pipeline import Import
 cache = sessions.open_cache()
-target = targets.SceneTarget(bpy.context.scene.name, Facing.FRONT)
+target = targets.SceneTarget(bpy.context.scene.session_uid, Facing.FRONT)
 background = converter.Converter(cache)
 runner.start("x", Import(FolderJob(Path(sys.argv[2]), cache), target, background))
 background.warm_up()
@@ -381,7 +381,7 @@ def test_the_cache_is_kept_within_its_limit(
 def test_the_timer_drives_it_to_the_end(tmp_path: Path) -> None:
     folder = sessions.new_folder(tmp_path / "folder")
     cache = ready.open_cache()
-    target = SceneTarget(bpy.context.scene.name, Facing.FRONT, interactive=True)
+    target = SceneTarget(bpy.context.scene.session_uid, Facing.FRONT, WhenReady.OBJECT_MODE)
     runner.start("folder", Import(FolderJob(folder, cache), target, Converter(cache)))
     # Timers don't fire in a Blender without a window.
     while (pause_s := runner._pump()) is not None:

@@ -24,7 +24,7 @@ from bl_ext.user_default.csm_retopo.scene.background import converter
 from bl_ext.user_default.csm_retopo.scene.layout import Facing, facing_of_view
 from bl_ext.user_default.csm_retopo.scene.pipeline import Import
 from bl_ext.user_default.csm_retopo.scene.properties import read_metrics
-from bl_ext.user_default.csm_retopo.scene.targets import SceneTarget
+from bl_ext.user_default.csm_retopo.scene.targets import SceneTarget, WhenReady
 
 __all__ = ["nothing_left"]
 
@@ -366,7 +366,7 @@ def test_undo_and_redo(folder: Folder) -> None:
 
 def started(folder: Path, cache: Cache, facing: Facing = Facing.FRONT) -> Import:
     """An import into the open scene that has begun."""
-    target = SceneTarget(bpy.context.scene.name, facing)
+    target = SceneTarget(bpy.context.scene.session_uid, facing)
     running = Import(FolderJob(folder, cache), target, converter.Converter(cache))
     running.start()
     return running
@@ -434,7 +434,7 @@ def test_an_artist_at_work_is_waited_for_and_can_undo(folder: Folder, cache: Cac
     bpy.ops.mesh.primitive_cube_add()
     bpy.ops.object.mode_set(mode="EDIT")
     bpy.ops.ed.undo_push(message="Edit Mode")
-    target = SceneTarget(bpy.context.scene.name, Facing.FRONT, interactive=True)
+    target = SceneTarget(bpy.context.scene.session_uid, Facing.FRONT, WhenReady.OBJECT_MODE)
     running = Import(FolderJob(folder, cache), target, converter.Converter(cache))
     running.start()
     while not running.stage.startswith("Ready"):

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Open again what the cache holds, and look through the list of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+from bpy.props import IntProperty, StringProperty
+
+from ..api.errors import CsmError
+from ..api.jobs import FolderJob
+from ..api.session import find_session_id
+from ..scene import recents, runner, sessions
+from .importing import fail, import_job
+
+
+class CSM_RETOPO_OT_import_cached(bpy.types.Operator):
+    """Import a session as it was fetched, from the cache: this needs neither key nor network"""
+
+    bl_idname = "csm_retopo.import_cached"
+    bl_label = "Import From Cache"
+    bl_options = {"INTERNAL"}
+
+    session_id: StringProperty(
+        name="Session",
+        description="The ID of a session that was fetched before",
+        options={"SKIP_SAVE"},
+    )
+
+    @classmethod
+    def description(cls, _context: bpy.types.Context, properties: Any) -> str:
+        """Which session it is."""
+        session_id = properties.session_id or "a session"
+        return (
+            f"Import {session_id} as it was fetched before, from the cache: this needs neither "
+            "key nor network"
+        )
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Import it."""
+        try:
+            session_id = find_session_id(self.session_id)
+            cache = sessions.open_cache()
+            folder = cache.root / session_id
+            if not (folder / "session.json").is_file():
+                raise CsmError(f"{session_id} is not in the cache: import it by its ID")
+            return import_job(self, context, session_id, FolderJob(folder, cache))
+        except CsmError as error:
+            return fail(self, error)
+
+
+class CSM_RETOPO_OT_turn_recent_page(bpy.types.Operator):
+    """Show the recent sessions before these, or after them"""
+
+    bl_idname = "csm_retopo.turn_recent_page"
+    bl_label = "Turn Page of Recent Sessions"
+    bl_options = {"INTERNAL"}
+
+    step: IntProperty(name="Step", description="How many pages to go on", default=1)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Turn it. Beyond the last page, the last is shown."""
+        state = context.window_manager.csm_retopo
+        state.recent_page = max(state.recent_page + self.step, 0)
+        runner.redraw()
+        return {"FINISHED"}
+
+
+register, _unregister = bpy.utils.register_classes_factory(
+    (CSM_RETOPO_OT_import_cached, CSM_RETOPO_OT_turn_recent_page)
+)
+
+
+def unregister() -> None:
+    """Read the cache no more, and take the operators away."""
+    recents.stop()
+    _unregister()

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sidebar's list of the sessions in the cache."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.app.translations import pgettext_iface as iface_
+
+from ..api.recent import Page, RecentSession
+from ..scene import recents
+from . import thumbnails
+from .text import draw_text
+
+_PICTURE = 3.0
+"""How large a thumbnail is, in a layout's units."""
+
+
+class CSM_RETOPO_PT_recent(bpy.types.Panel):
+    """Sessions that were fetched before and are still in the cache, the latest used first"""
+
+    bl_label = "Recent"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "Retopo"
+    bl_parent_id = "CSM_RETOPO_PT_import"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw it."""
+        layout = self.layout
+        state = context.window_manager.csm_retopo
+        text = state.recent_filter
+        page = recents.shown(state.recent_page, text)
+        if page is None:
+            layout.label(text="Reading the cache", icon="TIME")
+            return
+        if page.problem:
+            draw_text(layout, context, page.problem, "ERROR")
+            return
+        if text or page.first or page.has_more:
+            layout.prop(state, "recent_filter", text="", icon="VIEWZOOM", placeholder="Filter")
+        if not page.sessions:
+            nothing = "Nothing matches the filter" if text else "Nothing was fetched yet"
+            draw_text(layout, context, nothing, "INFO")
+            return
+        running = {job.key for job in state.jobs}
+        column = layout.column()
+        for session in page.sessions:
+            _draw_session(column, context.region, session, session.session_id in running)
+        if page.first or page.has_more:
+            _draw_pages(layout, page)
+
+
+def _draw_session(
+    layout: bpy.types.UILayout,
+    region: bpy.types.Region,
+    session: RecentSession,
+    is_running: bool,
+) -> None:
+    row = layout.row()
+    if session.preview is None:
+        picture = row.column()
+        picture.scale_y = _PICTURE
+        picture.label(text="", icon="IMAGE_DATA")
+    else:
+        icon = thumbnails.file_icon(region, session.preview)
+        row.template_icon(icon_value=icon, scale=_PICTURE)
+    lines = row.column(align=True)
+    button = lines
+    if is_running:
+        button = lines.row(align=True)
+        button.enabled = False
+    button.operator(
+        "csm_retopo.import_cached",
+        text=session.session_id.removeprefix("SESSION_"),
+        translate=False,
+    ).session_id = session.session_id
+    facts = lines.column(align=True)
+    facts.scale_y = 0.85
+    facts.active = False
+    told = " · ".join(each for each in (session.model, session.created_at[:10]) if each)
+    facts.label(text=told, translate=False)
+    facts.label(text=_amount(session), translate=False)
+
+
+def _amount(session: RecentSession) -> str:
+    if session.available < session.variations:
+        return iface_("{:d} of {:d} variations").format(session.available, session.variations)
+    if session.variations == 1:
+        return iface_("1 variation")
+    return iface_("{:d} variations").format(session.variations)
+
+
+def _draw_pages(layout: bpy.types.UILayout, page: Page) -> None:
+    row = layout.row(align=True)
+    before = row.row(align=True)
+    before.enabled = page.first > 0
+    before.operator("csm_retopo.turn_recent_page", text="Previous", icon="TRIA_LEFT").step = -1
+    middle = row.row(align=True)
+    middle.alignment = "CENTER"
+    text = f"{page.first + 1}-{page.first + len(page.sessions)}"
+    middle.label(text=text, translate=False)
+    after = row.row(align=True)
+    after.enabled = page.has_more
+    after.operator("csm_retopo.turn_recent_page", text="Next", icon="TRIA_RIGHT").step = 1
+
+
+register, unregister = bpy.utils.register_classes_factory((CSM_RETOPO_PT_recent,))
