@@ -41,7 +41,7 @@ browser: ## Test the report's page in a real browser (Debian's chromium)
 $(BLENDERS): # Test the extension in one Blender
 	@$(PYTHON) tests/tools/check.py build $@
 
-gui: ## Test the extension in the window of a Blender, with mouse and keys
+gui: ## Test the extension in Blender's window (5.2, 4.3), with mouse and keys
 	@$(PYTHON) tests/tools/check.py build gui
 
 build: ## Build the extension: build/csm_retopo-VERSION.zip

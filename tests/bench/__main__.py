@@ -2,6 +2,8 @@
 """Runs the measurements, prints what came out beside what must be reached, and writes it as JSON.
 
 Exit code 0 when every limit holds. `--profile` shows instead where the time of an import goes.
+What an artist feels is measured in the windows of Blender 5.2 and 4.3, by `--only window` alone:
+that needs the command that tests/gui/window.py describes, and is left out where there is none.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from bench import reporting  # noqa: E402
+from bench import reporting, window as in_window  # noqa: E402
 from bench.service import Network, Service, serving  # noqa: E402
 from bench.sessions import SessionSize, write_session  # noqa: E402
 from tools import environments, extension  # noqa: E402
@@ -41,6 +43,15 @@ NORMAL = SessionSize("SESSION_1747336753_0000001", 8, 8_000, 300_000)
 WITH_SOURCE = SessionSize("SESSION_1747336753_0000002", 8, 8_000, 300_000, source_faces=100_000)
 LARGE = SessionSize("SESSION_1747336753_0000003", 6, 200_000, 300_000)
 HUGE = SessionSize("SESSION_1747336753_0000004", 1, 1_000_000, 300_000)
+
+IN_WINDOW = (
+    (SessionSize("SESSION_1747336753_0000005", 8, 8_000, 300_000, source_faces=500_000), 50.0),
+    (SessionSize("SESSION_1747336753_0000006", 6, 200_000, 300_000, source_faces=500_000), 50.0),
+    (SessionSize("SESSION_1747336753_0000007", 1, 1_000_000, 300_000, source_faces=500_000), 100.0),
+)
+"""With the limit of each in milliseconds for a step of the add-on."""
+WINDOW_ROUNDS = 3
+DRAW_LIMIT_MS = 1.0
 
 Runs = list[dict[str, Any]]
 
@@ -332,6 +343,60 @@ class Bench:
                 slowest_ms = max(median(each) for each in result["times_s"].values()) * 1e3
                 self.check(Limit("the slowest of them", slowest_ms, 100.0, "ms"))
 
+    def window(self) -> None:
+        """What an artist feels, in the windows that there are here."""
+        missing = environments.missing_windows()
+        for version, why in missing.items():
+            reporting.print_title(f"In the window of Blender {version}: NOT MEASURED: {why}")
+        sizes = [(size, limit_ms, self.write(size)) for size, limit_ms in IN_WINDOW]
+        for version in environments.WINDOWS:
+            if version in missing:
+                continue
+            with in_window.installed(version, self._folder / "csm_retopo.zip") as blender:
+                for size, limit_ms, folder in sizes:
+                    self._window_import(blender, size, limit_ms, folder)
+                self._window_draw(blender)
+
+    def _window_import(
+        self, blender: in_window.Blender, size: SessionSize, limit_ms: float, folder: Path
+    ) -> None:
+        reporting.print_title(
+            f"In the window of Blender {blender.version}: {size.variations} x {size.faces:,} "
+            f"faces, a source of {size.source_faces:,}"
+        )
+        rounds = min(self.rounds, WINDOW_ROUNDS)
+        both = list(in_window.imports(blender, folder, size, rounds))
+        script, ours = ([pair[each] for pair in both] for each in (0, 1))
+        self.raw[f"window_{blender.version}_{size.faces}"] = {"script": script, "ours": ours}
+        for runs in (script, ours):
+            for each in runs:
+                _expect_faces("window", each, size)
+        reporting.print_times("script, all of it is one hold", [each["total_s"] for each in script])
+        reporting.print_times("script, longest gap", [each["gap_s"] for each in script])
+        reporting.print_times("extension, click to placed", [each["total_s"] for each in ours])
+        reporting.print_times("extension, longest gap", [each["gap_s"] for each in ours])
+        reporting.print_times("extension, longest step", [each["step_s"] for each in ours])
+        slowest = max(ours, key=lambda each: each["step_s"])
+        for each in slowest["longest"]:
+            parts = ", ".join(f"{name} {ms:.1f} ms" for name, ms in each["parts_ms"].items())
+            print(f"     {each['s'] * 1e3:7.1f} ms  {each['name']}: {parts or 'nothing known'}")
+        step_ms = _median(ours, "step_s") * 1e3
+        self.check(Limit("longest step of the add-on", step_ms, limit_ms, "ms"))
+        gap = _median(ours, "gap_s") / _median(script, "gap_s")
+        self.check(Limit("longest gap, of the script's", gap, 0.999, "x"))
+        timers = max(each["timers_before"] + each["timers_after"] for each in ours)
+        self.check(Limit("timers when nothing runs", timers, 0, ""))
+
+    def _window_draw(self, blender: in_window.Blender) -> None:
+        reporting.print_title(
+            f"In the window of Blender {blender.version}: draw() with 20 sessions of 8 variations"
+        )
+        picture = next((extension.ROOT / "sample").glob("*.png"))
+        taken_ms = in_window.draw_ms(blender, picture)
+        self.raw[f"window_{blender.version}_draw"] = taken_ms
+        print("   " + ", ".join(f"{name[:-3]} {ms:.3f} ms" for name, ms in taken_ms.items()))
+        self.check(Limit("all panels together", sum(taken_ms.values()), DRAW_LIMIT_MS, "ms"))
+
     def profile(self) -> None:
         """Where the time of an import goes."""
         for size in (NORMAL, WITH_SOURCE):
@@ -396,8 +461,9 @@ def _median(runs: Runs, key: str = "total_s") -> float:
 
 @contextlib.contextmanager
 def _temporary_folder() -> Iterator[Path]:
+    # Under /tmp: the command for the window may see no other folder.
     with tempfile.TemporaryDirectory(
-        prefix="csm_retopo_bench_", ignore_cleanup_errors=True
+        prefix="csm_retopo_bench_", ignore_cleanup_errors=True, dir="/tmp"
     ) as name:
         yield Path(name)
 
@@ -409,7 +475,10 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="how often to measure (5)")
     parser.add_argument(
         "--only",
-        choices=("click", "second", "holds", "enabling", "metrics", "deviation", "colors"),
+        choices=(
+            *("click", "second", "holds", "enabling", "metrics", "deviation", "colors"),
+            "window",
+        ),
         help="measure only this",
     )
     options = parser.parse_args()
@@ -423,7 +492,12 @@ def main() -> int:
                 bench.profile()
                 return 0
             _measure(bench, options.only)
-        except (BenchError, subprocess.CalledProcessError) as error:
+        except (
+            BenchError,
+            in_window.WindowError,
+            environments.SetupError,
+            subprocess.CalledProcessError,
+        ) as error:
             print(f"bench: FAILED: {error}")
             return 2
     document = {"limits": [reporting.as_json(each) for each in bench.limits], "runs": bench.raw}
@@ -465,6 +539,8 @@ def _measure(bench: Bench, only: str | None) -> None:
         bench.deviation()
     if only in (None, "colors"):
         bench.colors()
+    if only in (None, "window"):
+        bench.window()
 
 
 if __name__ == "__main__":

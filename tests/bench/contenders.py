@@ -81,6 +81,10 @@ def script(api_url: str, key: str, session_id: str, folder: str) -> dict[str, An
     session = requests.get(
         f"{api_url}/v3/sessions/{session_id}", headers={"x-api-key": key}, timeout=60
     ).json()
+    if source := session["input"].get("mesh"):
+        glb = Path(folder, "source.glb")
+        glb.write_bytes(requests.get(source["data"]["glb_url"], timeout=60).content)
+        bpy.ops.import_scene.gltf(filepath=str(glb))
     for index, mesh in enumerate(session["output"]["meshes"]):
         obj = Path(folder, f"{index}.obj")
         obj.write_bytes(requests.get(mesh["data"]["obj_url"], timeout=60).content)
@@ -263,7 +267,9 @@ def _click(session_id: str) -> None:
         for name in ("runner", "pipeline", "targets", "background.converter", "layout", "sessions")
     )
     job = sessions.session_job(session_id, sessions.open_cache())
-    target = targets.SceneTarget(bpy.context.scene.name, layout.Facing.FRONT, interactive=True)
+    target = targets.SceneTarget(
+        bpy.context.scene.session_uid, layout.Facing.FRONT, targets.WhenReady.OBJECT_MODE
+    )
     running = pipeline.Import(job, target, converter.Converter(job.cache))
     runner.start(session_id, running)
 

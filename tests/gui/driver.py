@@ -44,7 +44,7 @@ _EMPTY_PX = 250
 RIGHT = 0.83
 """Where small buttons are at the right end of the sidebar's rows."""
 _SCAN_COLUMNS = (0.3, 0.66, 0.83, 0.05, 0.93, 0.5, 0.15, 0.75, 0.4)
-_FIND_TIMEOUT_S = 15.0
+_FIND_TIMEOUT_S = 60.0
 _DIGITS = ("ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE")
 _KEYS = {
     **{str(number): name for number, name in enumerate(_DIGITS)},
@@ -68,7 +68,7 @@ class Until:
 
     condition: Callable[[], object]
     what: str
-    timeout_s: float = 20.0
+    timeout_s: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class Gui:
         yield after_s
         self.picture(name)
 
-    def wait(self, condition: Callable[[], object], what: str, timeout_s: float = 20.0) -> Steps:
+    def wait(self, condition: Callable[[], object], what: str, timeout_s: float = 60.0) -> Steps:
         """Let Blender go on until the condition holds."""
         yield Until(condition, what, timeout_s)
 
@@ -248,7 +248,7 @@ class Gui:
         self._event("LEFTMOUSE", "RELEASE")
         yield 0.3
 
-    def finished(self, timeout_s: float = 40.0) -> Steps:
+    def finished(self, timeout_s: float = 120.0) -> Steps:
         """Wait until nothing is being imported and a message is there."""
         yield Until(
             lambda: not self.state.jobs and self.state.message,
@@ -437,6 +437,7 @@ def main() -> None:
     view = bpy.context.preferences.view
     view.show_splash = False
     view.use_save_prompt = False
+    view.smooth_view = 0  # the view is there at once, however busy the machine
     play = _Play(plan)
     bpy.app.timers.register(play.tick, first_interval=0.5, persistent=True)
 

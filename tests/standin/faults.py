@@ -12,7 +12,7 @@ import json
 import struct
 import threading
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Literal, get_args
@@ -78,6 +78,9 @@ class Fault:
     - `large_body`: JSON with `size_bytes` more in a field that nobody knows
 
     The real answer, unusual but correct: `gzip`, `chunked`, `no_length`.
+
+    A fault is over when `until`, called on any thread, says so: requests that come later are
+    answered as they should be, and a stalled answer goes on.
     """
 
     kind: Kind
@@ -89,6 +92,7 @@ class Fault:
     location: str = ""
     interval_s: float = 1.0
     size_bytes: int = 64 * _MEBIBYTE
+    until: Callable[[], bool] | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -122,6 +126,8 @@ class FaultPlan:
                 if not any(
                     fnmatchcase(text, rule.pattern) for text in (request.name, request.path)
                 ):
+                    continue
+                if rule.fault.until is not None and rule.fault.until():
                     continue
                 if rule.skip > 0:
                     rule.skip -= 1
@@ -198,8 +204,9 @@ def deliver(
                 connection.send(response.head(framing), body[:at])
             if fault.kind == "reset":
                 connection.reset()
-            elif fault.kind == "stall":
-                connection.wait_until_gone()
+            elif fault.kind == "stall" and connection.stays_until(fault.until):
+                connection.send(b"" if at is not None else response.head(framing), body[at or 0 :])
+                return keep_alive
             return False
         case "truncate":
             connection.send(response.head(framing), body[:cut])

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import http
+import select
 import socket
 import struct
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
@@ -180,10 +181,15 @@ class Connection:
         if self._closing.wait(max(0.0, seconds)):
             raise ServiceClosed
 
-    def wait_until_gone(self) -> None:
-        """Does nothing until the client goes away or the service is closed."""
-        while self._receive():
-            pass
+    def stays_until(self, condition: Callable[[], bool] | None) -> bool:
+        """Does nothing until the condition holds, and returns True; or returns False when the
+        client goes away or the service is closed.
+        """
+        while condition is None or not condition():
+            tick_s = None if condition is None else _TICK_S
+            if select.select([self._sock], [], [], tick_s)[0] and not self._receive():
+                return False
+        return True
 
     def reset(self) -> None:
         """Closes with RST instead of FIN."""

@@ -9,6 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 import tomllib
 import xml.etree.ElementTree
 from collections import Counter
@@ -17,11 +19,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import environments
 import stubs
-from environments import BLENDERS, ROOT, SetupError
+from environments import BLENDERS, ROOT, WINDOWS, SetupError
 
 BUILD = ROOT / "build"
 NOT_CODE = {"build", "sample", "tests"}
@@ -42,15 +43,19 @@ class Tests:
         return f"{self.passed} ({self.skipped} skipped)" if self.skipped else str(self.passed)
 
 
-def lint() -> str:
+Log = Path | None
+"""The file to which what a check prints is added; without one it is shown at once."""
+
+
+def lint(log: Log = None) -> str:
     """Check style, likely bugs and formatting."""
     python = environments.interpreter("lint")
-    _run([python, "-m", "ruff", "check", ROOT], 120)
-    _run([python, "-m", "ruff", "format", "--check", ROOT], 120)
+    _run([python, "-m", "ruff", "check", ROOT], 300, log=log)
+    _run([python, "-m", "ruff", "format", "--check", ROOT], 300, log=log)
     return "ruff"
 
 
-def types() -> str:
+def types(log: Log = None) -> str:
     """Check the types of the extension as the package `csm_retopo`."""
     python = environments.interpreter("types")
     (installed,) = python.parent.parent.glob("lib/python*/site-packages")
@@ -63,61 +68,64 @@ def types() -> str:
     _link_package(folder / "csm_retopo")
     command = [python, "-m", "mypy", "--config-file", ROOT / "pyproject.toml"]
     command += ["--cache-dir", BUILD / "mypy", "--package", "csm_retopo"]
-    _run(command, 600, folder=folder)
+    _run(command, 900, folder=folder, log=log)
     return "mypy"
 
 
-def api(name: str) -> Tests:
+def api(name: str, log: Log = None) -> Tests:
     """Test `api/` with the requirements of that name."""
-    return _pytest(name, environments.interpreter(name), "tests/api", 900)
+    return _pytest(name, environments.interpreter(name), "tests/api", 1800, log)
 
 
-def build() -> str:
+def build(log: Log = None) -> str:
     """Validate and build the extension with the oldest supported Blender's own tool."""
     python = environments.interpreter(f"blender-{BLENDERS[0]}")
     tool = ROOT / "tests" / "tools" / "extension.py"
     archive = _archive()
     archive.unlink(missing_ok=True)
     for arguments in (["validate", ROOT], ["build", archive], ["validate", archive]):
-        _run([python, "-B", tool, *arguments], 120)
+        _run([python, "-B", tool, *arguments], 120, log=log)
     return f"extension built ({archive.stat().st_size / 1e6:.1f} MB)"
 
 
-def blender(version: str, log: Path | None = None) -> Tests:
-    """Test the built extension in that Blender. What pytest prints goes to `log`, if given."""
-    if not _archive().is_file():
-        raise CheckFailed("there is no extension to install")
+def blender(version: str, log: Log = None) -> Tests:
+    """Test the built extension in that Blender."""
+    _require_archive()
     python = environments.blender_interpreter(version)
-    return _pytest(f"blender-{version}", python, "tests/blender", 1200, log)
+    return _pytest(f"blender-{version}", python, "tests/blender", 3600, log)
 
 
-def browser() -> Tests:
+def browser(log: Log = None) -> Tests:
     """Test the report's page in a real browser."""
     environments.browser()
-    return _pytest("browser", environments.interpreter("api"), "tests/browser", 600)
+    return _pytest("browser", environments.interpreter("api"), "tests/browser", 900, log)
 
 
-def gui() -> Tests:
-    """Test the built extension in the window of a Blender, as tests/gui/conftest.py describes."""
-    if not _archive().is_file():
-        raise CheckFailed("there is no extension to install")
-    return _pytest("gui", environments.interpreter("api"), "tests/gui", 1800)
+def gui(log: Log = None) -> Tests | str:
+    """Test the built extension in the windows of Blenders, as tests/gui/conftest.py describes.
+
+    A text says that no Blender has a window here, where not all tests have to run.
+    """
+    _require_archive()
+    reasons = environments.missing_windows()
+    if len(reasons) == len(WINDOWS):
+        return f"no window tested: {'; '.join(dict.fromkeys(reasons.values()))}"
+    return _pytest("gui", environments.interpreter("api"), "tests/gui", 5400, log)
 
 
-CHECKS: dict[str, Callable[[], str | Tests]] = {
+CHECKS: dict[str, Callable[[Log], str | Tests]] = {
+    "build": build,
+    "gui": gui,
     "lint": lint,
     "types": types,
     "api": partial(api, "api"),
     "api-oldest": partial(api, "api-oldest"),
     "browser": browser,
-    "build": build,
-}
-BY_NAME = {
-    **CHECKS,
     **{f"blender-{version}": partial(blender, version) for version in BLENDERS},
-    "gui": gui,
 }
-"""`gui` is no part of `all`: it needs a Blender with a window."""
+"""In the order in which they are begun: others need what is built."""
+NOT_IN_ALL = ("gui",)
+"""It needs a Blender with a window."""
 
 
 def main() -> int:
@@ -126,9 +134,9 @@ def main() -> int:
     if names == ["all"]:
         return _run_all()
     for name in names:
-        _announce(name)
+        print(f"\n== {name}", flush=True)
         try:
-            result = BY_NAME[name]()
+            result = CHECKS[name](None)
         except (CheckFailed, SetupError) as error:
             print(f"{name}: FAILED: {error}", flush=True)
             return 1
@@ -137,38 +145,49 @@ def main() -> int:
 
 
 def _run_all() -> int:
+    """Run all checks, two at a time: much of a test's time is waiting for a process of its own."""
     results: dict[str, str | Tests] = {}
     problems: list[str] = []
+    printing = threading.Lock()
 
-    def attempt(name: str, check: Callable[[], str | Tests]) -> None:
-        try:
-            results[name] = check()
-        except (CheckFailed, SetupError) as error:
-            print(f"{name}: FAILED: {error}", flush=True)
-            problems.append(f"{name}: {error}")
-
-    def attempt_blender(version: str) -> None:
-        name = f"blender-{version}"
+    def attempt(name: str) -> None:
+        start_s = time.monotonic()
         log = BUILD / "reports" / f"{name}.log"
-        attempt(name, partial(blender, version, log))
-        if log.is_file():
-            print(f"\n== {name}\n{log.read_text(errors='replace')}", end="", flush=True)
+        log.unlink(missing_ok=True)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            results[name] = CHECKS[name](log)
+            verdict = "passed"
+        except (CheckFailed, SetupError) as error:
+            problems.append(f"{name}: {error}")
+            verdict = f"FAILED: {error}"
+        with printing:
+            said = log.read_text(errors="replace") if log.is_file() else ""
+            took_s = time.monotonic() - start_s
+            print(f"\n== {name}\n{said}{name}: {verdict} ({took_s:.0f} s)", flush=True)
 
-    for name, check in CHECKS.items():
-        _announce(name)
-        attempt(name, check)
-    _announce(f"the tests in Blender {', '.join(BLENDERS)}, two at a time")
-    with contextlib.suppress(SetupError):  # told below
-        for version in BLENDERS:  # one after the other: only one can install system packages
-            environments.blender_interpreter(version)
-    # Much of a test's time is waiting for a process of its own.
+    first, *others = [name for name in CHECKS if name not in NOT_IN_ALL]
+    print(f"{1 + len(others)} checks, two at a time; each is shown at its end", flush=True)
+    _set_up()
+    attempt(first)
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(attempt_blender, BLENDERS))
+        list(pool.map(attempt, others))
     if problems:
         print(f"test: FAILED: {'; '.join(problems)}")
         return 1
     print(f"test: passed: {', '.join(_summary(results))}")
     return 0
+
+
+def _set_up() -> None:
+    """Make what the checks need, one after the other: only one can install system packages."""
+    needed: list[Callable[[], object]] = [
+        *(partial(environments.blender_interpreter, version) for version in BLENDERS),
+        environments.browser,
+    ]
+    for each in needed:
+        with contextlib.suppress(SetupError):  # the check that needs it tells
+            each()
 
 
 def _summary(results: dict[str, str | Tests]) -> Iterator[str]:
@@ -186,13 +205,14 @@ def _counted(name: str, result: str | Tests) -> str:
     return f"{result} {name}" if isinstance(result, Tests) else result
 
 
-def _announce(name: str) -> None:
-    print(f"\n== {name}", flush=True)
-
-
 def _archive() -> Path:
     manifest = tomllib.loads((ROOT / "blender_manifest.toml").read_text(encoding="utf-8"))
     return BUILD / f"csm_retopo-{manifest['version']}.zip"
+
+
+def _require_archive() -> None:
+    if not _archive().is_file():
+        raise CheckFailed("there is no extension to install")
 
 
 def _link_package(package: Path) -> None:
@@ -207,20 +227,14 @@ def _link_package(package: Path) -> None:
             (package / path.name).symlink_to(path)
 
 
-def _pytest(
-    name: str, python: Path, folder: str, timeout_s: float, log: Path | None = None
-) -> Tests:
+def _pytest(name: str, python: Path, folder: str, timeout_s: float, log: Log) -> Tests:
     """Run the tests in `folder` and count them."""
     report = BUILD / "reports" / f"{name}.xml"
     report.unlink(missing_ok=True)
     report.parent.mkdir(parents=True, exist_ok=True)
     command = [python, "-m", "pytest", f"--junitxml={report}", folder]
     try:
-        if log is None:
-            _run(command, timeout_s)
-        else:
-            with log.open("wb") as output:
-                _run(command, timeout_s, output=output)
+        _run(command, timeout_s, log=log)
     except CheckFailed as failure:
         raise CheckFailed(f"{failure}{_broken_tests(report)}") from None
     counts = _counts(report)
@@ -246,10 +260,7 @@ def _counts(report: Path) -> Counter[str]:
 
 
 def _run(
-    command: list[str | Path],
-    timeout_s: float,
-    folder: Path = ROOT,
-    output: BinaryIO | None = None,
+    command: list[str | Path], timeout_s: float, *, folder: Path = ROOT, log: Log = None
 ) -> None:
     """Run the command to its end, and end it with all its children after `timeout_s`.
 
@@ -257,15 +268,16 @@ def _run(
         CheckFailed: its exit code was not 0, or it took too long.
     """
     environment = {**os.environ, "CSM_RETOPO_ZIP": str(_archive())}
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-        start_new_session=True,
-    )
+    with log.open("ab") if log else contextlib.nullcontext() as output:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
     try:
         code = process.wait(timeout_s)
     except subprocess.TimeoutExpired:

@@ -35,6 +35,9 @@ SYSTEM_PACKAGES = {
     "libxkbcommon.so.0": "libxkbcommon0",
 }
 
+WINDOWS = ("5.2", "4.3")
+"""The Blenders whose window is tested."""
+WINDOW_COMMAND_VARIABLE = "CSM_RETOPO_BLENDER_GUI"
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BROWSER_PACKAGES = ("chromium", "fonts-dejavu-core")
@@ -105,6 +108,73 @@ def browser() -> str:
     return next(command for each in BROWSERS if (command := shutil.which(each)))
 
 
+def window(version: str) -> Path:
+    """Return the command that runs Blender in a window, as tests/gui/conftest.py describes it.
+
+    That Blender is installed first where nobody can be asked to.
+
+    Raises:
+        SetupError: there is no such command, or it has no Blender of that version.
+    """
+    given = os.environ.get(WINDOW_COMMAND_VARIABLE)
+    command = Path(given) if given else ROOT.parent / "shared" / "tools" / "blender-gui"
+    if not (command.is_file() and os.access(command, os.X_OK)):
+        found = f"names {given}, which is no program" if given else "is not set"
+        raise SetupError(
+            f"there is no command that runs Blender in a window: {WINDOW_COMMAND_VARIABLE} {found}"
+        )
+    if problem := _window_problem(command, version):
+        install = [str(command), "install", version]
+        if not _may_install_packages():
+            raise SetupError(f"{problem}; as root: {' '.join(install)}")
+        print(f"the window of Blender {version}: installing", file=sys.stderr, flush=True)
+        _run([*install])
+        problem = _window_problem(command, version)
+    if problem:
+        raise SetupError(problem)
+    return command
+
+
+def missing_windows() -> dict[str, str]:
+    """Why a Blender's window can't be had, by version; where all tests must run, that is an error.
+
+    Raises:
+        SetupError: as `window`.
+    """
+    reasons = {}
+    for version in WINDOWS:
+        try:
+            window(version)
+        except SetupError as error:
+            if is_ci():
+                raise
+            reasons[version] = str(error)
+    return reasons
+
+
+def is_ci() -> bool:
+    """Whether nobody answers questions, and all tests must run."""
+    return os.environ.get("CI", "").lower() not in ("", "0", "false")
+
+
+def _window_problem(command: Path, version: str) -> str:
+    """Return why the command can't run that Blender, or an empty string."""
+    tried = subprocess.run(
+        [command, "blender", "--version"],
+        check=False,
+        env={**os.environ, "BLENDER_GUI": version},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        timeout=120,
+    )
+    if tried.returncode == 0:
+        return ""
+    return f"{command.name} has no Blender {version}: {tried.stdout.strip()[-200:]}"
+
+
 def _is_current(python: Path, stamp: Path, requirements: Path) -> bool:
     if not stamp.is_file() or stamp.read_bytes() != requirements.read_bytes():
         return False
@@ -159,7 +229,7 @@ def _missing_libraries(python: Path) -> list[str]:
 
 
 def _may_install_packages() -> bool:
-    return bool(os.environ.get("CI")) and os.geteuid() == 0 and bool(shutil.which("apt-get"))
+    return is_ci() and os.geteuid() == 0 and bool(shutil.which("apt-get"))
 
 
 def _install_packages(packages: list[str], problem: str) -> None:

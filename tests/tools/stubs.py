@@ -60,6 +60,9 @@ CORRECTIONS = {
     "blf/__init__.pyi": [
         (r"(def dimensions\(.*\)) -> None:", r"\1 -> tuple[float, float]:"),
     ],
+    "bpy/app/translations/__init__.pyi": [
+        (r"(def pgettext_iface\((?:[^)]|\n)*\)) -> None:", r"\1 -> str:"),
+    ],
     "bpy/utils/__init__.pyi": [
         (
             r"(def register_classes_factory\(classes\)) -> None:",

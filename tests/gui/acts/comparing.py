@@ -209,7 +209,7 @@ def _choose(gui: Gui, kind: str) -> Steps:
     yield 0.3
     yield from gui.key(KEYS[kind], text=KEYS[kind].lower())
     yield from gui.wait(
-        lambda: bpy.context.scene.csm_retopo.colors == kind, f"{kind} is not chosen", 2
+        lambda: bpy.context.scene.csm_retopo.colors == kind, f"{kind} is not chosen"
     )
     yield 0.2
 

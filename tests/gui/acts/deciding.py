@@ -90,7 +90,7 @@ def flip(gui: Gui) -> Steps:
 
 def _press(gui: Gui, key: str, name: str) -> Steps:
     yield from gui.key(key)
-    yield from gui.wait(lambda: _visible() == [name], f"{key} does not show {name}", 2)
+    yield from gui.wait(lambda: _visible() == [name], f"{key} does not show {name}")
     yield 0.1
 
 

@@ -8,18 +8,22 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import bpy
 from driver import MODULE, Gui, Steps
 
+from acts.recent import keep_session, open_recent
+
 SESSIONS, VARIATIONS = 20, 8
 
 PANELS = {
     "import_ms": "ui.panel.CSM_RETOPO_PT_import",
-    "sessions_ms": "ui.panel.CSM_RETOPO_PT_sessions",
+    "sessions_ms": "ui.sessions.CSM_RETOPO_PT_sessions",
     "compare_ms": "ui.compare.CSM_RETOPO_PT_compare",
     "flip_ms": "ui.flip.CSM_RETOPO_PT_flip",
+    "recent_ms": "ui.recent.CSM_RETOPO_PT_recent",
 }
 
 
@@ -30,7 +34,12 @@ def long_list(gui: Gui) -> Steps:
     for name, path in PANELS.items():
         module, _, panel = path.rpartition(".")
         times[name] = _measure(getattr(sys.modules[f"{MODULE}.{module}"], panel))
+    root = sys.modules[f"{MODULE}.scene.sessions"].open_cache().root
+    for number in range(SESSIONS):
+        keep_session(root, number, Path(gui.arguments["picture"]).read_bytes())
     yield from gui.open_tab()
+    yield from open_recent(gui)
+    yield 1.0
     for values in times.values():
         values.clear()
     for _ in range(40):
@@ -58,9 +67,13 @@ def make_session(session_id: str) -> None:
             ("LABEL", bpy.data.curves.new(name, "FONT")),
         ]
         if index >= 0:
-            parts.append(("PREVIEW", None))
+            image = bpy.data.images.new(f"{name} Preview", 64, 64)
+            parts.append(("PREVIEW", image))
         for role, data in parts:
-            obj = bpy.data.objects.new(name if data else f"{name} Preview", data)
+            obj = bpy.data.objects.new(data.name, None if role == "PREVIEW" else data)
+            if role == "PREVIEW":
+                obj.empty_display_type = "IMAGE"
+                obj.data = data
             collection.objects.link(obj)
             carried = obj.csm_retopo
             carried.role = role

@@ -85,10 +85,10 @@ def by_id(gui: Gui) -> Steps:
     yield from gui.hover("csm_retopo.cancel", column=RIGHT)
     gui.picture("half-way")
     yield from gui.press()
-    yield from gui.wait(lambda: not gui.state.jobs, "cancel did not end it", 2)
+    yield from gui.wait(lambda: not gui.state.jobs, "cancel did not end it")
     gui.check("Cancelled" in gui.state.message, gui.state.message)
-    yield from gui.wait(lambda: not is_pumping(), "a timer is still registered", 1)
-    yield from gui.wait(lambda: not children(), "a process is still running", 2)
+    yield from gui.wait(lambda: not is_pumping(), "a timer is still registered")
+    yield from gui.wait(lambda: not children(), "a process is still running")
     gui.equal(contents(), before, "the file after the cancel")
     yield from gui.look("cancelled")
 

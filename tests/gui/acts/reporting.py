@@ -26,10 +26,10 @@ def report(gui: Gui) -> Steps:
     yield from gui.hover("csm_retopo.cancel", column=RIGHT)
     gui.picture("drawing")
     yield from gui.press()
-    yield from gui.wait(lambda: not gui.state.jobs, "cancel did not end it", 2)
+    yield from gui.wait(lambda: not gui.state.jobs, "cancel did not end it")
     gui.equal(gui.state.message, "Cancelled: Report", "the message")
-    yield from gui.wait(lambda: not is_pumping(), "a timer is still registered", 1)
-    yield from gui.wait(lambda: not children(), "a process is still running", 3)
+    yield from gui.wait(lambda: not is_pumping(), "a timer is still registered")
+    yield from gui.wait(lambda: not children(), "a process is still running")
     gui.check(not page.exists(), "there is a page after the cancel")
 
     yield from _choose_file(gui, page)

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How long Blender stands still during an import: by the extension, and by the obvious script."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import bpy
+from driver import MODULE, Gui, Steps
+
+import lifecycle
+
+_BEAT_S = 0.01
+_IMPORT_TIMEOUT_S = 240.0
+_SETTLE_S = 2.0
+
+
+class _Heartbeat:
+    """A timer that should be called a hundred times a second, and how late it was."""
+
+    def __init__(self) -> None:
+        self.gaps_s: list[float] = []
+        self._last_s = time.perf_counter()
+        bpy.app.timers.register(self._beat, first_interval=0.0)
+
+    def stop(self) -> float:
+        """End it. Returns the longest gap."""
+        bpy.app.timers.unregister(self._beat)
+        return max(self.gaps_s)
+
+    def _beat(self) -> float:
+        now_s = time.perf_counter()
+        self.gaps_s.append(now_s - self._last_s)
+        self._last_s = now_s
+        return _BEAT_S
+
+
+def by_extension(gui: Gui) -> Steps:
+    """An import from the panel: every call of the add-on is a step."""
+    contenders = _contenders(gui)
+    yield from gui.open_tab()
+    gui.facts["timers_before"] = len(list(lifecycle._timers()))
+    runner = importlib.import_module(f"{MODULE}.scene.runner")
+    parts = contenders._watch_parts()
+    collections_s = contenders._watch_collections()
+    steps: list[dict[str, Any]] = []
+
+    def step(name: str, function: Callable[[], Any]) -> Any:
+        parts.clear()
+        collections_s.clear()
+        start = time.perf_counter()
+        result = function()
+        seconds = time.perf_counter() - start
+        during = {each: round(value * 1e3, 1) for each, value in parts.items()}
+        steps.append({"s": seconds, "name": name, "parts_ms": during, "gc_s": sum(collections_s)})
+        return result
+
+    pump = runner._pump
+    runner._pump = lambda: step(_stages(gui), pump)
+    session_id = gui.arguments["session_id"]
+    yield _SETTLE_S
+    heartbeat = _Heartbeat()
+    start = time.perf_counter()
+    step(
+        "click", lambda: bpy.ops.csm_retopo.import_session("INVOKE_DEFAULT", session_id=session_id)
+    )
+    yield from gui.wait(lambda: not gui.state.jobs, "the import does not end", _IMPORT_TIMEOUT_S)
+    gui.facts["total_s"] = time.perf_counter() - start
+    yield _SETTLE_S
+    gui.facts["gap_s"] = heartbeat.stop()
+    gui.check(not gui.state.message_is_error, gui.state.message)
+    longest = sorted(steps, key=lambda each: -each["s"])[:3]
+    gui.facts.update(faces=contenders._faces(), step_s=longest[0]["s"], longest=longest)
+    gui.facts["over_20_ms"] = sum(each["s"] > 0.02 for each in steps)
+    gui.facts["timers_after"] = len(list(lifecycle._timers()))
+    yield from gui.look("imported")
+
+
+def by_script(gui: Gui) -> Steps:
+    """The same session by the script that everybody would write first."""
+    contenders = _contenders(gui)
+    yield from gui.open_tab()
+    yield _SETTLE_S
+    heartbeat = _Heartbeat()
+    keys = ("api_url", "key", "session_id", "folder")
+    done = contenders.script(**{each: gui.arguments[each] for each in keys})
+    yield _SETTLE_S
+    gui.facts.update(done, gap_s=heartbeat.stop())
+
+
+def _contenders(gui: Gui) -> Any:
+    sys.path.append(gui.arguments["bench"])
+    return importlib.import_module("contenders")
+
+
+def _stages(gui: Gui) -> str:
+    return ", ".join(each.stage for each in gui.state.jobs)
