@@ -11,8 +11,14 @@ from ..scene import recents
 from . import thumbnails
 from .text import draw_text
 
+_UNIT = 20
+"""A layout's unit of width, in pixels at a scale of 1."""
 _PICTURE = 3.0
-"""How large a thumbnail is, in a layout's units."""
+"""How large a thumbnail is, in these units."""
+_BESIDE_TEXT = 6.5
+"""What a sidebar's panel has beside the text of a session, in these units: tabs, margins and the
+thumbnail.
+"""
 
 
 class CSM_RETOPO_PT_recent(bpy.types.Panel):
@@ -45,8 +51,10 @@ class CSM_RETOPO_PT_recent(bpy.types.Panel):
             return
         running = {job.key for job in state.jobs}
         column = layout.column()
+        region = context.region
+        width = region.width / (_UNIT * context.preferences.system.ui_scale) - _BESIDE_TEXT
         for session in page.sessions:
-            _draw_session(column, context.region, session, session.session_id in running)
+            _draw_session(column, region, session, width, session.session_id in running)
         if page.first or page.has_more:
             _draw_pages(layout, page)
 
@@ -55,17 +63,21 @@ def _draw_session(
     layout: bpy.types.UILayout,
     region: bpy.types.Region,
     session: RecentSession,
+    width: float,
     is_running: bool,
 ) -> None:
     row = layout.row()
+    picture = row.column()
+    picture.ui_units_x = _PICTURE
     if session.preview is None:
-        picture = row.column()
         picture.scale_y = _PICTURE
         picture.label(text="", icon="IMAGE_DATA")
     else:
         icon = thumbnails.file_icon(region, session.preview)
-        row.template_icon(icon_value=icon, scale=_PICTURE)
+        picture.template_icon(icon_value=icon, scale=_PICTURE)
     lines = row.column(align=True)
+    # Columns share the room as their widths do: the thumbnail is to have no more than it needs.
+    lines.ui_units_x = max(width, _PICTURE)
     button = lines
     if is_running:
         button = lines.row(align=True)

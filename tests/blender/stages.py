@@ -101,6 +101,7 @@ def sample_works(cell: Cell) -> Wishes:
     """The extension still does what it is for."""
     bpy.ops.wm.read_homefile()
     yield _has_window, "there is no window after a new file"
+    _preferences().when_ready = "OBJECT_MODE"
     cell.import_sample()
     yield _is_idle, "the sample's import does not end"
     state = bpy.context.window_manager.csm_retopo
@@ -174,8 +175,10 @@ class _Hold:
         # A fraction of the half minute that a service should have to itself.
         init = _module("api.jobs").DownloadJob.__init__
         self._patch(init.__kwdefaults__, "poll_interval_s", 0.1)
-        preferences = bpy.context.preferences.addons[MODULE].preferences
-        preferences.when_ready = "ASK" if cell.stage == "ready" else "OBJECT_MODE"
+        # One process of its own is enough here, and half the work for the machine.
+        init = _module("scene.background.converter").Converter.__init__
+        self._patch(init, "__defaults__", (*init.__defaults__[:-1], 1))
+        _preferences().when_ready = "ASK" if cell.stage == "ready" else "OBJECT_MODE"
 
     def is_reached(self) -> bool:
         """Whether the import is where it is to be held, and has nothing else to do."""
@@ -438,6 +441,10 @@ def _cleaned() -> Wishes:
 
 def _message() -> str:
     return str(bpy.context.window_manager.csm_retopo.message)
+
+
+def _preferences() -> Any:
+    return bpy.context.preferences.addons[MODULE].preferences
 
 
 def _cache_root() -> Path:

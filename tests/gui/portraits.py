@@ -31,6 +31,7 @@ def test_portrait(blender: Blender, service: StandIn, name: str, width: int, hei
         service=service,
         session_id=session_id,
         folder=str(PICTURES),
+        antialiasing="16",
     )
 
 

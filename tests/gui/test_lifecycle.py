@@ -21,6 +21,8 @@ EVENTS = 12
 """So many are in tests/blender/stages.py, which needs Blender to be read."""
 VARIATIONS = 2
 QUIT_DELAY_LIMIT_S = 2.0
+SMALL = ("--window-geometry", "0", "400", "900", "600")
+"""A window that is drawn in a third of the time: there is little to see."""
 
 _numbers = itertools.count(1)
 
@@ -38,7 +40,9 @@ def test_nothing_is_lost_left_or_misplaced(
 ) -> None:
     folder = _folder(blender)
     ids = [_held(service, sample, stage, folder) for _ in range(EVENTS)]
-    blender.play("lifecycle.events", service=service, stage=stage, ids=ids, folder=str(folder))
+    blender.play(
+        "lifecycle.events", *SMALL, service=service, stage=stage, ids=ids, folder=str(folder)
+    )
 
 
 def test_blender_saves_by_itself_while_an_import_waits(
@@ -57,7 +61,12 @@ def test_blender_quits_at_once(blender: Blender, service: StandIn, sample: Path)
         folder = _folder(blender)
         held = _held(service, sample, stage, folder)
         played = blender.play(
-            "lifecycle.quit_blender", service=service, stage=stage, id=held, folder=str(folder)
+            "lifecycle.quit_blender",
+            *SMALL,
+            service=service,
+            stage=stage,
+            id=held,
+            folder=str(folder),
         )
         took_s[stage] = played.ended_at - played.facts["quit_at"]
     idle_s = took_s.pop("")

@@ -97,11 +97,13 @@ class Blender:
         service: Service | None = None,
         environment: dict[str, str] | None = None,
         timeout_s: float = _PLAY_TIMEOUT_S,
+        antialiasing: str = "FXAA",
         **arguments: Any,
     ) -> Played:
         """Run an act in a new Blender, with fresh settings.
 
-        `options` are Blender's, `arguments` the act's.
+        `options` are Blender's, `arguments` the act's, and `antialiasing` is how edges are made
+        smooth in pictures.
 
         Raises:
             WindowError: it failed, Blender printed an error, or left something behind.
@@ -112,6 +114,7 @@ class Blender:
         shutil.copytree(self.resources, folder / "resources")
         plan = {
             "act": act,
+            "antialiasing": antialiasing,
             "arguments": arguments,
             "number": f"{number}-{act.rpartition('.')[2].replace('_', '-')}",
             "paths": [str(HERE), str(HERE.parent / "blender")],

@@ -57,6 +57,7 @@ def make_session(session_id: str) -> None:
     collection.csm_retopo.session_id = session_id
     collection.csm_retopo.model = "swift"
     collection.csm_retopo.created_at = "2025-11-23T12:13:20.000Z"
+    collection.csm_retopo.input_asset_id = "ASSET_1763900000_1000000"
     for index in range(-1, VARIATIONS):
         name = f"Statue retopo {index + 1}" if index >= 0 else "Statue"
         values = {key: 8_000 + number + index for number, key in enumerate(metrics)}

@@ -22,6 +22,7 @@ def events(gui: Gui) -> Steps:
     """All that Blender survives, at one stage."""
     by_keys = {"undo": _undo, "redo": _redo, "new file": _new_file}
     for event, session_id in zip(stages.EVENTS, gui.arguments["ids"], strict=True):
+        gui.facts[event] = round(time.monotonic())
         gui.save(f"Blender ended at: {event}")
         happen = functools.partial(by_keys[event], gui) if event in by_keys else None
         yield from _live(stages.play(_cell(gui, session_id), event, happen))

@@ -79,6 +79,11 @@ def pages(gui: Gui) -> Steps:
         lambda: len(_loaded_files()) == 4 and not _loaded_files() & loaded,
         "thumbnails of other pages are kept",
     )
+    yield from gui.widen_sidebar(200)
+    yield from gui.look("wide")
+    yield from gui.widen_sidebar(-300)
+    yield from gui.look("narrow")
+    yield from gui.widen_sidebar(100)
     yield from gui.fill_in("recent_filter", "precision 1000004")
     yield from _listed(gui, 1)
     gui.equal(_first_listed(), "SESSION_1763900000_1000004", "what was filtered for")
