@@ -4,8 +4,8 @@
 Runs inside Blender: `blender --enable-event-simulate --python driver.py -- PLAN.json`. The plan
 names an act, that is a generator function in `acts/` that takes a `Gui`. The act runs in small
 pieces off a timer, so that Blender handles events and draws in between. What it yields is how long
-to let Blender go on: seconds, or an `Until`. What became of it is written as JSON to where the plan
-says.
+to let Blender go on: an `Until`, or seconds, which are as many more as it takes a busy machine to
+come to rest. What became of the act is written as JSON to where the plan says.
 
 Where a button is, no API tells. Blender itself is asked: the mouse is moved down the region, and at
 each place "Copy Python Command" (of an operator's button) or "Copy Data Path" (of a property's)
@@ -37,6 +37,10 @@ Steps = Generator["float | Until", None, Any]
 
 _TICK_S = 0.01
 _SURE_S = 0.02
+_REST_TICKS = 6
+_SHORTEST_REST_S = 0.1
+_LONGEST_REST_S = 1.0
+"""Where something is drawn all the time, as during an import."""
 _SCAN_STEP_PX = 14
 """Less than the height of a button."""
 _EMPTY_PX = 250
@@ -45,6 +49,7 @@ RIGHT = 0.83
 """Where small buttons are at the right end of the sidebar's rows."""
 _SCAN_COLUMNS = (0.3, 0.66, 0.83, 0.05, 0.93, 0.5, 0.15, 0.75, 0.4)
 _FIND_TIMEOUT_S = 60.0
+_WHEEL_STEPS = 6
 _DIGITS = ("ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE")
 _KEYS = {
     **{str(number): name for number, name in enumerate(_DIGITS)},
@@ -138,7 +143,7 @@ class Gui:
             for area in window.screen.areas:
                 area.tag_redraw()
 
-    def look(self, name: str, *, after_s: float = 0.4) -> Steps:
+    def look(self, name: str, *, after_s: float = 0.1) -> Steps:
         """Let Blender draw, with the mouse out of the way, then keep a picture."""
         window, region = _region(VIEWPORT)
         yield from self.move(region.x + 60, region.y + 40, window)
@@ -201,12 +206,20 @@ class Gui:
         if column is not None:
             self._columns.setdefault(target, column)
         deadline_s = time.monotonic() + _FIND_TIMEOUT_S
-        while True:
-            if (yield from self._scan(target, place)):
-                return
+        while not (yield from self._scan(target, place)):
             if time.monotonic() > deadline_s:
                 raise AssertionError(f"No button for {target} in {place.area_type}")
+            if place == PREFERENCES:
+                yield from self._scroll(place)
             yield 0.1
+
+    def _scroll(self, place: Place) -> Steps:
+        """Turn the wheel to see what is further down."""
+        window, region = _region(place)
+        yield from self.move(region.x + region.width // 2, region.y + region.height // 2, window)
+        for _ in range(_WHEEL_STEPS):
+            self._event("WHEELDOWNMOUSE", "PRESS")
+            yield _TICK_S
 
     def is_there(self, target: str) -> Steps:
         """Return whether that button is in the sidebar."""
@@ -224,7 +237,7 @@ class Gui:
         yield from self.wait(
             lambda: _region(SIDEBAR)[1].width > 100, "the sidebar did not open with N"
         )
-        yield 0.3
+        yield 0.1
         _, region = _region(SIDEBAR)
         for y in range(region.y + region.height - 20, region.y, -25):
             yield from self.move(region.x + region.width - 10, y)
@@ -234,7 +247,7 @@ class Gui:
         else:
             raise AssertionError("There is no tab Retopo")
         yield from self.to_viewport()
-        yield 0.3
+        yield 0.1
 
     def widen_sidebar(self, pixels: int) -> Steps:
         """Drag the sidebar's edge to the left by so many pixels."""
@@ -246,7 +259,7 @@ class Gui:
             yield _TICK_S
             yield from self.nudge(-pixels // 10, 0)
         self._event("LEFTMOUSE", "RELEASE")
-        yield 0.3
+        yield 0.1
 
     def finished(self, timeout_s: float = 120.0) -> Steps:
         """Wait until nothing is being imported and a message is there."""
@@ -255,7 +268,7 @@ class Gui:
             "the import did not end",
             timeout_s,
         )
-        yield 0.2
+        yield 0.1
 
     def _event(self, type_: str, value: str, **more: Any) -> None:
         x, y = self._mouse
@@ -387,6 +400,41 @@ def _region(place: Place) -> tuple[bpy.types.Window, bpy.types.Region]:
     raise AssertionError(f"No window shows {place.area_type}")
 
 
+class _Rest:
+    """Tells when Blender has handled what came in, and has nothing left to draw."""
+
+    def __init__(self) -> None:
+        self._drawn = 0
+        self._seen = 0
+        self._quiet_ticks = 0
+        self._begin_s = 0.0
+        self._end_s = 0.0
+        for space in (
+            bpy.types.SpaceView3D,
+            bpy.types.SpacePreferences,
+            bpy.types.SpaceFileBrowser,
+        ):
+            for region in ("WINDOW", "UI"):
+                space.draw_handler_add(self._count, (), region, "POST_PIXEL")
+
+    def begin(self, seconds: float) -> None:
+        """Look out for it from now on, but for so long at least."""
+        self._quiet_ticks = 0
+        self._begin_s = time.monotonic() + seconds
+        self._end_s = self._begin_s + _LONGEST_REST_S
+
+    def is_reached(self) -> bool:
+        """To be asked once a tick."""
+        self._quiet_ticks = self._quiet_ticks + 1 if self._drawn == self._seen else 0
+        self._seen = self._drawn
+        now_s = time.monotonic()
+        is_quiet = self._quiet_ticks >= _REST_TICKS and now_s > self._begin_s
+        return is_quiet or now_s > self._end_s
+
+    def _count(self) -> None:
+        self._drawn += 1
+
+
 class _Play:
     """Runs an act off a timer, then writes its result and quits."""
 
@@ -396,6 +444,7 @@ class _Play:
         self._steps: Steps = getattr(importlib.import_module(f"acts.{module}"), name)(self._gui)
         self._until: Until | None = None
         self._deadline_s = 0.0
+        self._rest = _Rest()
         self._gui.facts["version"] = bpy.app.version_string
 
     def tick(self) -> float | None:
@@ -414,6 +463,9 @@ class _Play:
         except Exception:  # noqa: BLE001 - whatever it is, the test gets it
             self._end(traceback.format_exc())
             return None
+        if isinstance(step, float) and step >= _SHORTEST_REST_S:
+            self._rest.begin(step)
+            step = Until(self._rest.is_reached, "")
         if isinstance(step, Until):
             self._until = step
             self._deadline_s = time.monotonic() + step.timeout_s

@@ -28,6 +28,8 @@ def test_an_import_by_id_is_cancelled_and_done_again_by_url(
     blender: Blender, slow_service: StandIn
 ) -> None:
     url = f"https://3d.example/sessions/{SAMPLE_ID}?sig=CANARY"
+    # However slow the machine: the first import is not over before it is cancelled.
+    slow_service.add_fault("retopo_mesh_4.obj", Fault("stall", after_bytes=500))
     blender.play("importing.by_id", service=slow_service, session_id=SAMPLE_ID, url=url)
 
 

@@ -32,7 +32,7 @@ def table(gui: Gui) -> Steps:
     yield from gui.look("table")
 
     yield from gui.click("sort_table(column='triangle_count'")
-    yield 0.2
+    yield 0.1
     gui.equal(settings.sort_by, "triangle_count", "sorted by")
     counts = _shown_counts()
     gui.equal(counts, sorted(counts), "after a click, the triangle counts")
@@ -61,7 +61,7 @@ def table(gui: Gui) -> Steps:
     # An undo makes what is held of the scene worthless: it is asked for again each time.
     while _settings().triangle_budget:
         yield from gui.key("Z", ctrl=True)
-        yield 0.3
+        yield 0.1
     gui.equal(_settings().sort_by, "quad_ratio", "sorted by, the budget undone")
     yield from gui.look("budget-undone")
 
@@ -78,20 +78,20 @@ def _rows(gui: Gui) -> Steps:
     region_3d = view.spaces.active.region_3d
     distance = region_3d.view_distance
     yield from gui.click(f'object_name="{NAME} 3"')
-    yield 0.5
+    yield 0.1
     gui.equal(attention()["selected"], [f"{NAME} 3"], "selected by its name")
     gui.check(region_3d.view_distance < distance, "the mesh was not framed")
     yield from gui.look("row-selected")
     yield from gui.click(f'object_name="{NAME} 1", metric="quad_ratio"', column=0.45)
-    yield 0.5
+    yield 0.1
     gui.equal(attention()["active"], f"{NAME} 1", "active by a number")
     gui.equal(attention()["selected"], [f"{NAME} 1"], "selected by a number")
     obj = bpy.data.objects[f"{NAME} 1"]
     obj.name = "Renamed"
-    yield 0.2
+    yield 0.1
     gui.check("Renamed" in [line.object_name for line in _lines()], "the table keeps a name")
     obj.name = f"{NAME} 1"
-    yield 0.2
+    yield 0.1
 
 
 def _columns(gui: Gui) -> Steps:
@@ -103,20 +103,20 @@ def _columns(gui: Gui) -> Steps:
     yield from gui.hover("csm_retopo.export_table", column=0.5)
     yield from gui.nudge(-90, 0)
     yield from gui.press()
-    yield 0.5
+    yield 0.1
     gui.picture("columns")
     yield from gui.nudge(0, 100)
     for _ in range(10):
         yield from gui.nudge(0, 12)
-        yield 0.2
+        yield 0.1
         yield from gui.press()
-        yield 0.3
+        yield 0.1
         if set(settings.columns.split()) != before:
             break
     gui.picture("column-chosen")
     gui.equal(len(before ^ set(settings.columns.split())), 1, "columns that changed")
     yield from gui.key("ESC")
-    yield 0.5
+    yield 0.1
     settings.columns = " ".join(sorted({*before, "poles_3", "poles_5"}))
     gui.redraw()
     yield from gui.look("six-columns")
@@ -136,7 +136,7 @@ def _export(gui: Gui) -> Steps:
     gui.picture("browser")
     yield from gui.click("file.execute", FILES_BAR, column=0.9)
     yield from gui.wait(path.exists, "nothing was exported")
-    yield 0.3
+    yield 0.1
     gui.equal(len(path.read_text(encoding="utf-8").splitlines()), 1 + 5, "exported lines")
 
 
@@ -145,26 +145,26 @@ def colors(gui: Gui) -> Steps:
     settings = _settings()
     plain = _looks()
     yield from gui.click(f'object_name="{NAME} 2"')
-    yield 0.4
+    yield 0.1
     view = next(area for area in bpy.context.screen.areas if area.type == "VIEW_3D")
     for kind in list(KEYS)[:-1]:
         yield from _choose(gui, kind)
         gui.check(_are_colored(), f"no colors for {kind}")
-        yield from gui.look(kind.lower().replace("_", "-"), after_s=0.8)
+        yield from gui.look(kind.lower().replace("_", "-"))
         _check_legend(gui, kind)
     yield from gui.click("csm_retopo.wireframe", column=0.88)
-    yield 0.2
+    yield 0.1
     gui.check(all(wires for _, wires in _looks().values()), "no wires")
-    yield from gui.look("wireframe", after_s=0.8)
+    yield from gui.look("wireframe")
     view.spaces.active.shading.color_type = "OBJECT"
     yield from gui.look("hint")
     view.spaces.active.shading.color_type = "MATERIAL"
     yield from gui.fill_in("csm_retopo.color_limit", "0.5")
     gui.equal(round(settings.color_limit, 3), 0.5, "the limit that was typed")
-    yield from gui.look("limit", after_s=0.6)
+    yield from gui.look("limit")
     yield from _choose(gui, "NONE")
     yield from gui.click("csm_retopo.wireframe", column=0.88)
-    yield 0.3
+    yield 0.1
     gui.equal(_looks(), plain, "all off")
     gui.equal(len(bpy.data.node_groups), 0, "node groups, all off")
     yield from gui.look("off")
@@ -179,9 +179,9 @@ def colors(gui: Gui) -> Steps:
         ("the deviation is back", lambda: _settings().colors == "DEVIATION"),
     ):
         yield from gui.key("Z", ctrl=True)
-        yield 0.4
+        yield 0.1
         gui.check(holds(), f"undo: not so that {what}")
-    yield from gui.look("undone", after_s=0.8)
+    yield from gui.look("undone")
     _check_legend(gui, "DEVIATION")
 
 
@@ -194,24 +194,24 @@ def narrow(gui: Gui) -> Steps:
         drawing.make_session(f"SESSION_1763900000_{number:07}")
     yield from gui.look("sessions")
     bpy.context.preferences.view.ui_scale = 1.5
-    yield from gui.look("scaled", after_s=1.0)
+    yield from gui.look("scaled")
     bpy.context.preferences.view.ui_scale = 1.0
     presets = Path(bpy.utils.system_resource("SCRIPTS"), "presets", "interface_theme")
     light = next(presets.glob("*ight.xml"))
     bpy.ops.script.execute_preset(
         filepath=str(light), menu_idname="USERPREF_MT_interface_theme_presets"
     )
-    yield from gui.look("light", after_s=1.0)
+    yield from gui.look("light")
 
 
 def _choose(gui: Gui, kind: str) -> Steps:
     yield from gui.click("csm_retopo.colors")
-    yield 0.3
+    yield 0.1
     yield from gui.key(KEYS[kind], text=KEYS[kind].lower())
     yield from gui.wait(
         lambda: bpy.context.scene.csm_retopo.colors == kind, f"{kind} is not chosen"
     )
-    yield 0.2
+    yield 0.1
 
 
 def _check_legend(gui: Gui, kind: str) -> None:

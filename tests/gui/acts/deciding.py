@@ -23,15 +23,15 @@ def flip(gui: Gui) -> Steps:
     yield from gui.to_viewport()
     frame = bpy.context.scene.frame_current
     yield from gui.key("RIGHT_ARROW")
-    yield 0.2
+    yield 0.1
     gui.equal(bpy.context.scene.frame_current, frame + 1, "the frame after Right, not flipping")
     yield from gui.key("LEFT_ARROW")
-    yield 0.2
+    yield 0.1
     gui.equal(bpy.context.scene.frame_current, frame, "the frame after Left, not flipping")
     at = attention()
 
     yield from gui.click("csm_retopo.flip()")
-    yield 0.5
+    yield 0.1
     names = _names()
     gui.equal(_visible(), [names[0]], "shown at first")
     yield from gui.look("first")
@@ -54,28 +54,28 @@ def flip(gui: Gui) -> Steps:
     middle = (timeline.x + timeline.width // 2, timeline.y + timeline.height // 3)
     yield from gui.move(*middle, window)
     yield from gui.key("RIGHT_ARROW")
-    yield 0.3
+    yield 0.1
     gui.equal(bpy.context.scene.frame_current, frame + 1, "the frame after Right in the timeline")
     gui.equal(_visible(), [names[-1]], "shown after Right in the timeline")
     yield from gui.key("LEFT_ARROW")
-    yield 0.3
+    yield 0.1
     gui.equal(attention(), at, "mode, selection, active while flipping")
 
     yield from gui.click("csm_retopo.flip.show_ghost")
-    yield 0.4
+    yield 0.1
     gui.equal(len(_visible()), 2, "what is seen with the ghost")
     yield from gui.look("ghost")
     yield from gui.click(f'flip_show(object_name="{names[3]}"')
-    yield 0.3
+    yield 0.1
     gui.check(names[3] in _visible(), "the list does not jump to one")
     yield from gui.click("csm_retopo.flip_step(step=-1", column=0.2)
-    yield 0.3
+    yield 0.1
     gui.check(names[2] in _visible(), "the button does not step back")
     yield from gui.look("ghost-of-third")
 
     yield from gui.to_viewport()
     yield from gui.key("ESC")
-    yield 0.4
+    yield 0.1
     gui.equal(_looks(), row, "the row after Esc")
     gui.equal(_view_state(), view, "what the view shows after Esc")
     gui.equal(attention(), at, "mode, selection, active after Esc")
@@ -84,7 +84,7 @@ def flip(gui: Gui) -> Steps:
     yield from _undo(gui, row)
     yield from gui.to_viewport()
     yield from gui.key("RIGHT_ARROW")
-    yield 0.2
+    yield 0.1
     gui.equal(bpy.context.scene.frame_current, frame + 1, "the frame after Right, back in the row")
 
 
@@ -99,15 +99,15 @@ def _undo(gui: Gui, row: dict[str, Any]) -> Steps:
     names = _names()
     yield from gui.to_viewport()
     yield from gui.key("Z", ctrl=True)
-    yield 0.4
+    yield 0.1
     gui.check(_is_flipping(), "the return to the row was not undone")
     gui.check(names[2] in _visible(), "the undo shows another variation")
     yield from gui.key("Z", ctrl=True, shift=True)
-    yield 0.4
+    yield 0.1
     gui.equal(_looks(), row, "the row after the redo")
     for _ in range(8):
         yield from gui.key("Z", ctrl=True)
-        yield 0.3
+        yield 0.1
         if not _is_flipping():
             break
     gui.equal(_looks(), row, "the row after all was undone")
@@ -122,7 +122,7 @@ def keep(gui: Gui) -> Steps:
     yield from gui.click("csm_retopo.flip()")
     yield from gui.to_viewport()
     yield from gui.key("RIGHT_ARROW")
-    yield 0.3
+    yield 0.1
     kept = _visible()
     gui.equal(kept, [_names()[1]], "flipped to")
     yield from gui.click("csm_retopo.keep(")
@@ -131,7 +131,7 @@ def keep(gui: Gui) -> Steps:
     # The dialog stands at the mouse, and Enter confirms it.
     yield from gui.key("RET")
     yield from gui.wait(lambda: "Suzanne, sculpted Retopo" in bpy.data.objects, "nothing was kept")
-    yield 0.3
+    yield 0.1
     result = bpy.data.objects["Suzanne, sculpted Retopo"]
     gui.equal(_visible_meshes(), [result.name], "visible after keeping")
     gui.equal(attention()["active"], result.name, "active")
@@ -144,18 +144,18 @@ def keep(gui: Gui) -> Steps:
 
     yield from gui.to_viewport()
     yield from gui.key("Z", ctrl=True)
-    yield 0.5
+    yield 0.1
     gui.check(_is_flipping(), "the undo does not come back to flipping")
     gui.equal(_visible_meshes(), kept, "visible after the undo")
     yield from gui.look("undone")
     yield from gui.to_viewport()
     yield from gui.key("Z", ctrl=True, shift=True)
-    yield 0.5
+    yield 0.1
     gui.check("Suzanne, sculpted Retopo" in bpy.data.objects, "the redo brings nothing")
     yield from gui.key("Z", ctrl=True)
-    yield 0.5
+    yield 0.1
     yield from gui.key("ESC")
-    yield 0.4
+    yield 0.1
     gui.equal(_looks(), before, "the row")
     yield from gui.look("back-in-the-row")
 

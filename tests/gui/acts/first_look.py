@@ -44,7 +44,7 @@ def clear_cache(gui: Gui) -> Steps:
     yield from gui.click("preferences.addon_show")
     yield from _wait_for_preferences(gui)
     yield from gui.click("csm_retopo.clear_cache", PREFERENCES, column=0.83)
-    yield 0.3
+    yield 0.1
     gui.picture("cache-cleared")
     gui.equal(list(root.rglob("*.blend")), [], "what the cache still holds")
     yield from _close_preferences(gui)
@@ -71,4 +71,4 @@ def _close_preferences(gui: Gui) -> Steps:
     with bpy.context.temp_override(window=_windows()[-1]):
         bpy.ops.wm.window_close()
     yield from gui.wait(lambda: len(_windows()) == 1, "the preferences did not close")
-    yield 0.3
+    yield 0.1

@@ -40,12 +40,12 @@ def sample(gui: Gui) -> Steps:
     yield from gui.to_viewport()
     for _ in range(3):
         yield from gui.key("Z", ctrl=True)
-        yield 0.3
+        yield 0.1
     yield from gui.look("undone")
     gui.equal(contents(), before, "the file after the undo")
     yield from gui.to_viewport()
     yield from gui.key("Z", ctrl=True, shift=True)
-    yield 0.5
+    yield 0.1
     gui.equal(contents(), after, "the file after the redo")
     yield from gui.look("redone")
     gui.check(not is_pumping(), "a timer is still registered")
@@ -58,13 +58,13 @@ def _rows(gui: Gui) -> Steps:
     region_3d = view.spaces.active.region_3d
     distance = region_3d.view_distance
     yield from gui.click('object_name="Suzanne, sculpted retopo 3"')
-    yield 0.5
+    yield 0.1
     gui.equal(attention()["selected"], ["Suzanne, sculpted retopo 3"], "selected by its row")
     gui.equal(attention()["active"], "Suzanne, sculpted retopo 3", "active by its row")
     gui.check(region_3d.view_distance < distance, "the mesh was not framed")
     yield from gui.look("one-framed")
     yield from gui.click('select(session_id="', column=RIGHT)
-    yield 0.5
+    yield 0.1
     gui.equal(len(attention()["selected"]), MESHES, "selected by the magnifier")
     yield from gui.look("all-framed")
 
@@ -74,7 +74,7 @@ def by_id(gui: Gui) -> Steps:
     yield from gui.open_tab()
     yield from gui.fill_in("csm_retopo.session_id", session_id)
     gui.equal(gui.state.session_id, session_id, "the ID that was typed")
-    yield from gui.look("id-typed", after_s=0.2)
+    yield from gui.look("id-typed")
     before = contents()
     yield from gui.click("import_session(")
     yield from gui.wait(lambda: gui.state.jobs, "no progress row appeared")
@@ -98,7 +98,7 @@ def by_id(gui: Gui) -> Steps:
     yield from gui.key("V", ctrl=True)
     gui.picture("url-pasted")
     yield from gui.key("RET")
-    yield 0.2
+    yield 0.1
     gui.equal(gui.state.session_id, session_id, "what is left of the URL")
     yield from gui.look("url-reduced")
     yield from gui.click("import_session(")
@@ -135,12 +135,17 @@ def in_edit_mode_then_from_folder(gui: Gui) -> Steps:
     yield from gui.wait(lambda: len(bpy.context.window_manager.windows) == 2, "no file browser")
     yield 0.8
     gui.picture("browser")
-    yield from gui.fill_in("directory", gui.arguments["folder"], FILES_PATH)
+    folder = gui.arguments["folder"]
+    yield from gui.fill_in("directory", folder, FILES_PATH)
     yield 0.5
     # One Enter completes the path in newer versions, another one ends the typing.
     if bpy.app.version >= (5, 0):
         yield from gui.key("RET")
-        yield 0.5
+    browser = bpy.context.window_manager.windows[-1].screen.areas[0].spaces.active
+    yield from gui.wait(
+        lambda: browser.params.directory.decode().rstrip("/") == folder, "not the folder typed"
+    )
+    yield 0.5
     gui.picture("folder-typed")
     yield from gui.click("file.execute", FILES_BAR, column=0.9)
     yield from gui.wait(lambda: gui.state.jobs, "nothing started")

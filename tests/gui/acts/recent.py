@@ -38,7 +38,7 @@ def from_cache(gui: Gui) -> Steps:
     gui.check(not bpy.app.online_access, "Blender may go online")
     yield from gui.to_viewport()
     yield from gui.key("N", ctrl=True)
-    yield 0.5
+    yield 0.1
     yield from gui.key("G", text="g")
     yield from gui.wait(lambda: not _carrying(session_id), "no new file")
     yield from gui.open_tab()
@@ -109,12 +109,12 @@ def gallery(gui: Gui) -> Steps:
     yield from gui.hover("show_previews(", column=FOLD)
     for _ in range(12):
         yield from gui.key("WHEELDOWNMOUSE")
-    yield 0.3
+    yield 0.1
     yield from gui.look("previews")
     yield from gui.hover("show_previews(", column=FOLD)
     button = yield from _below(gui, "select(object_name=")
     yield from gui.press()
-    yield 0.4
+    yield 0.1
     gui.check(attention()["selected"] == [attention()["active"]], "not one is selected")
     gui.check(f'"{attention()["active"]}"' in button, f"{button} has selected another")
     yield from gui.look("selected")
@@ -138,7 +138,7 @@ def gallery(gui: Gui) -> Steps:
     yield from _drawn(gui, 4)
     yield from gui.look("one-deleted")
     bpy.ops.preferences.addon_disable(module=MODULE)
-    yield 0.5
+    yield 0.1
     gui.equal(_sizes(), [], "previews after the add-on was disabled")
 
 
@@ -188,7 +188,7 @@ def open_recent(gui: Gui) -> Steps:
     for _ in range(8):
         yield from gui.nudge(0, -14)
         yield from gui.press()
-        yield 0.3
+        yield 0.1
         if recents._wish is not None:
             return
     raise AssertionError("the recent sessions can't be unfolded")

@@ -41,10 +41,10 @@ def another(gui: Gui) -> Steps:
     yield 0.6
     yield from gui.nudge(*_SWIFT)
     yield from gui.press()
-    yield 0.3
+    yield 0.1
     yield from gui.nudge(*_FROM_SWIFT_TO_QUADS)
     yield from gui.press()
-    yield 0.3
+    yield 0.1
     gui.picture("chosen")
     yield from gui.nudge(*_FROM_QUADS_TO_REQUEST)
     yield from gui.press()

@@ -31,7 +31,7 @@ def file_menu(gui: Gui) -> Steps:
     yield from _clear(gui)
     yield from gui.move(45, _window().height - 12, _window())
     yield from gui.press()
-    yield 0.5
+    yield 0.1
     gui.picture("file-menu")
     yield from gui.move(90, _window().height - _IMPORT_PX)
     yield 0.6
@@ -39,7 +39,7 @@ def file_menu(gui: Gui) -> Steps:
     # The entries of add-ons come last.
     yield from gui.key("RIGHT_ARROW")
     yield from gui.key("UP_ARROW")
-    yield 0.2
+    yield 0.1
     gui.picture("import-menu-last")
     yield from gui.key("RET")
     yield from gui.wait(lambda: len(bpy.context.window_manager.windows) == 2, "no file browser")
@@ -69,7 +69,7 @@ def dropped(gui: Gui) -> Steps:
 
     yield from gui.to_viewport()
     _drop(folder, "retopo_mesh_0.obj", "retopo_mesh_3.obj")
-    yield 0.5
+    yield 0.1
     gui.picture("which-importer")
     yield from _choose(gui, "C")
     yield from gui.wait(lambda: gui.state.jobs, "nothing started")
@@ -78,18 +78,18 @@ def dropped(gui: Gui) -> Steps:
 
     yield from gui.to_viewport()
     _drop(gui.arguments["elsewhere"], "chair.obj")
-    yield 0.5
+    yield 0.1
     yield from _choose(gui, "C")
-    yield 0.5
+    yield 0.1
     gui.picture("no-session")
     gui.check("no session.json beside it" in gui.state.message, gui.state.message)
     yield from gui.nudge(300, 300)
-    yield 0.5
+    yield 0.1
 
     _preferences().drop_meshes = False
     yield from gui.to_viewport()
     _drop(folder, "retopo_mesh_0.obj")
-    yield 0.5
+    yield 0.1
     gui.picture("only-blenders-own")
 
 
@@ -101,7 +101,7 @@ def context_menu(gui: Gui) -> Steps:
     yield from gui.finished()
     yield from gui.to_viewport()
     yield from gui.key("HOME")
-    yield 0.5
+    yield 0.1
     names = sorted(o.name for o in _objects() if o.csm_retopo.role == "VARIATION")
 
     yield from _right_click(gui, names[1])
@@ -118,7 +118,7 @@ def context_menu(gui: Gui) -> Steps:
     yield from gui.look("flipped-to-it")
     yield from gui.to_viewport()
     yield from gui.key("ESC")
-    yield 0.4
+    yield 0.1
 
     yield from _right_click(gui, names[3])
     yield from _choose(gui, "E")
@@ -128,7 +128,7 @@ def context_menu(gui: Gui) -> Steps:
     yield from gui.wait(lambda: attention()["selected"] == [names[3]], "the variation")
     yield from _right_click(gui, names[4])
     yield from _choose(gui, "K")
-    yield 0.5
+    yield 0.1
     gui.picture("keep-dialog")
     yield from gui.key("RET")
     yield from gui.wait(lambda: names[4] not in bpy.data.objects, "nothing was kept")
@@ -140,9 +140,9 @@ def find_by_name(gui: Gui) -> Steps:
     yield from _clear(gui)
     yield from gui.to_viewport()
     yield from gui.key("F3")
-    yield 0.5
+    yield 0.1
     yield from gui.type("sample")
-    yield 0.5
+    yield 0.1
     gui.picture("f3-sample")
     yield from gui.key("RET")
     yield from gui.wait(lambda: gui.state.jobs, "nothing started")
@@ -150,30 +150,30 @@ def find_by_name(gui: Gui) -> Steps:
     for words, name in (("retopo", "f3-retopo"), ("flip in", "f3-flip")):
         yield from gui.to_viewport()
         yield from gui.key("F3")
-        yield 0.4
+        yield 0.1
         yield from gui.type(words)
-        yield 0.5
+        yield 0.1
         gui.picture(name)
         if words != "flip in":
             yield from gui.key("ESC")
-            yield 0.2
+            yield 0.1
             yield from gui.key("ESC")
-            yield 0.3
+            yield 0.1
     yield from gui.key("RET")
     yield from gui.wait(lambda: bpy.context.scene.csm_retopo.flip.is_on, "no flip")
     yield from gui.to_viewport()
     yield from gui.key("ESC")
-    yield 0.3
+    yield 0.1
     yield from gui.key("F3")
-    yield 0.4
+    yield 0.1
     yield from gui.type("import session")
-    yield 0.4
+    yield 0.1
     gui.picture("f3-import")
     yield from gui.key("RET")
-    yield 0.5
+    yield 0.1
     gui.picture("asks-for-the-id")
     yield from gui.key("ESC")
-    yield 0.3
+    yield 0.1
 
 
 def preferences(gui: Gui) -> Steps:
@@ -188,7 +188,7 @@ def preferences(gui: Gui) -> Steps:
     yield from gui.move(0.6 * window.width, 0.5 * window.height, window)
     for _ in range(20):
         yield from gui.key("WHEELDOWNMOUSE")
-    yield 0.5
+    yield 0.1
     gui.picture("bottom")
     yield from gui.fill_in("tab_name", "Studio", PREFERENCES)
     gui.equal(_preferences().tab_name, "Studio", "the name that was typed")
@@ -196,7 +196,7 @@ def preferences(gui: Gui) -> Steps:
     yield from gui.click("labels", PREFERENCES, column=0.45)
     gui.check(not _preferences().labels, "Labels is still on")
     yield from gui.click("preview_place", PREFERENCES, column=0.7)
-    yield 0.3
+    yield 0.1
     gui.picture("changed")
     gui.equal(_preferences().preview_place, "BELOW", "where previews stand")
     with bpy.context.temp_override(window=_manager().windows[-1]):
@@ -212,7 +212,7 @@ def preferences(gui: Gui) -> Steps:
             break
     gui.equal(sidebar.active_panel_category, "Studio", "the sidebar's tab")
     yield from gui.to_viewport()
-    yield 0.3
+    yield 0.1
     yield from gui.click("import_sample")
     yield from gui.finished()
     yield from gui.to_viewport()
@@ -258,13 +258,13 @@ def _drop(folder: str, *names: str) -> None:
 def _right_click(gui: Gui, name: str) -> Steps:
     yield from gui.hover(f'select(object_name="{name}"')
     yield from gui.key("RIGHTMOUSE")
-    yield 0.4
+    yield 0.1
 
 
 def _choose(gui: Gui, letter: str) -> Steps:
     """Choose an entry of the open menu by its underlined letter."""
     yield from gui.key(letter)
-    yield 0.3
+    yield 0.1
 
 
 def _clear(gui: Gui) -> Steps:
