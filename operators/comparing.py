@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ..scene.compare import keeping, table
 from ..scene.measure.metrics import METRICS
 from ..scene.properties import COLORS
-from ..scene.rows import find_rows, session_collections
+from ..scene.rows import session_collections
 
 _SUFFIXES = {"CSV": ".csv", "JSON": ".json"}
 
@@ -98,23 +98,6 @@ class CSM_RETOPO_OT_sort_table(bpy.types.Operator):
         """Sort."""
         table.order_by(context.scene, self.column)
         context.window_manager.csm_retopo.table_page = 0
-        return {"FINISHED"}
-
-
-class CSM_RETOPO_OT_turn_page(bpy.types.Operator):
-    """Show the table's lines before these, or after them"""
-
-    bl_idname = "csm_retopo.turn_page"
-    bl_label = "Turn Page"
-    bl_options = {"INTERNAL"}
-
-    step: IntProperty(name="Step", description="How many pages to go on", default=1)
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        """Turn it."""
-        state = context.window_manager.csm_retopo
-        lines = sum(len(row.variations) for row in find_rows(context.scene))
-        state.table_page = table.page_within(state.table_page + self.step, lines)
         return {"FINISHED"}
 
 
@@ -221,7 +204,6 @@ register, _unregister = bpy.utils.register_classes_factory(
         CSM_RETOPO_OT_show_wireframe,
         CSM_RETOPO_OT_toggle_column,
         CSM_RETOPO_OT_sort_table,
-        CSM_RETOPO_OT_turn_page,
         CSM_RETOPO_OT_export_table,
         CSM_RETOPO_OT_copy_numbers,
     )

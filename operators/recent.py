@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Open again what the cache holds, and look through the list of it."""
+"""Open again what the cache holds."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import bpy
-from bpy.props import IntProperty, StringProperty
+from bpy.props import StringProperty
 
 from ..api.errors import CsmError
 from ..api.jobs import FolderJob
 from ..api.session import find_session_id
-from ..scene import recents, runner, sessions
+from ..scene import recents, sessions
 from .importing import fail, import_job
 
 
@@ -50,26 +50,7 @@ class CSM_RETOPO_OT_import_cached(bpy.types.Operator):
             return fail(self, error)
 
 
-class CSM_RETOPO_OT_turn_recent_page(bpy.types.Operator):
-    """Show the recent sessions before these, or after them"""
-
-    bl_idname = "csm_retopo.turn_recent_page"
-    bl_label = "Turn Page of Recent Sessions"
-    bl_options = {"INTERNAL"}
-
-    step: IntProperty(name="Step", description="How many pages to go on", default=1)
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        """Turn it. Beyond the last page, the last is shown."""
-        state = context.window_manager.csm_retopo
-        state.recent_page = max(state.recent_page + self.step, 0)
-        runner.redraw()
-        return {"FINISHED"}
-
-
-register, _unregister = bpy.utils.register_classes_factory(
-    (CSM_RETOPO_OT_import_cached, CSM_RETOPO_OT_turn_recent_page)
-)
+register, _unregister = bpy.utils.register_classes_factory((CSM_RETOPO_OT_import_cached,))
 
 
 def unregister() -> None:

@@ -272,6 +272,12 @@ class CSM_RETOPO_PG_state(bpy.types.PropertyGroup):
     table_page: IntProperty(
         name="Page", description="Which page of the table is shown", min=0, options={"SKIP_SAVE"}
     )
+    sessions_page: IntProperty(
+        name="Page",
+        description="Which page of the scene's sessions is shown",
+        min=0,
+        options={"SKIP_SAVE"},
+    )
     galleries: CollectionProperty(type=CSM_RETOPO_PG_gallery, options={"SKIP_SAVE"})
     recent_page: IntProperty(
         name="Page",

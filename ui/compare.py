@@ -10,10 +10,11 @@ from typing import Any
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
-from ..scene import rows
+from ..scene import pages, rows
 from ..scene.compare import table
 from ..scene.measure.metrics import METRICS, Metric, MetricValue, value_text
 from .overlay import text_points, text_width
+from .pages import draw_pages
 from .text import draw_text
 
 _BEST = "★"
@@ -53,7 +54,8 @@ class CSM_RETOPO_PT_compare(bpy.types.Panel):
         page = _find_page(context)
         _draw_table(layout, page, context.preferences.system.ui_scale)
         if page.count > len(page.lines):
-            _draw_pages(layout, page)
+            last = page.first + len(page.lines)
+            draw_pages(layout, "TABLE", page.first, last, page.count, last < page.count)
         row = layout.row(align=True)
         row.popover("CSM_RETOPO_PT_columns")
         row.operator_context = "INVOKE_DEFAULT"
@@ -160,21 +162,6 @@ def _columns(
         yield column
 
 
-def _draw_pages(layout: bpy.types.UILayout, page: _Page) -> None:
-    last = page.first + len(page.lines)
-    row = layout.row(align=True)
-    before = row.row(align=True)
-    before.enabled = page.first > 0
-    before.operator("csm_retopo.turn_page", text="Previous", icon="TRIA_LEFT").step = -1
-    middle = row.row(align=True)
-    middle.alignment = "CENTER"
-    text = iface_("{:d}-{:d} of {:d}").format(page.first + 1, last, page.count)
-    middle.label(text=text, translate=False)
-    after = row.row(align=True)
-    after.enabled = last < page.count
-    after.operator("csm_retopo.turn_page", text="Next", icon="TRIA_RIGHT").step = 1
-
-
 @dataclass(frozen=True)
 class _Page:
     """What is shown of the table, ready to be drawn: lines from `first` on, of `count`; heading and
@@ -217,8 +204,8 @@ def _find_page(context: bpy.types.Context) -> _Page:
 
 
 def _make_page(shown: table.Table, settings: Any, number: int, points: float, room: float) -> _Page:
-    first = table.page_within(number, len(shown.lines)) * table.PAGE_LINES
-    lines = shown.lines[first : first + table.PAGE_LINES]
+    first = pages.within(number, len(shown.lines), pages.TABLE_LINES) * pages.TABLE_LINES
+    lines = shown.lines[first : first + pages.TABLE_LINES]
     texts = [
         [_text(metric.key, line.metrics.get(metric.key), best) for line in lines]
         for metric, best in zip(shown.columns, shown.best, strict=True)

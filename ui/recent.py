@@ -6,9 +6,10 @@ from __future__ import annotations
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
-from ..api.recent import Page, RecentSession
+from ..api.recent import RecentSession
 from ..scene import recents
 from . import thumbnails
+from .pages import draw_pages
 from .text import draw_text
 
 _UNIT = 20
@@ -56,7 +57,8 @@ class CSM_RETOPO_PT_recent(bpy.types.Panel):
         for session in page.sessions:
             _draw_session(column, region, session, width, session.session_id in running)
         if page.first or page.has_more:
-            _draw_pages(layout, page)
+            last = page.first + len(page.sessions)
+            draw_pages(layout, "RECENT", page.first, last, None, page.has_more)
 
 
 def _draw_session(
@@ -101,20 +103,6 @@ def _amount(session: RecentSession) -> str:
     if session.variations == 1:
         return iface_("1 variation")
     return iface_("{:d} variations").format(session.variations)
-
-
-def _draw_pages(layout: bpy.types.UILayout, page: Page) -> None:
-    row = layout.row(align=True)
-    before = row.row(align=True)
-    before.enabled = page.first > 0
-    before.operator("csm_retopo.turn_recent_page", text="Previous", icon="TRIA_LEFT").step = -1
-    middle = row.row(align=True)
-    middle.alignment = "CENTER"
-    text = f"{page.first + 1}-{page.first + len(page.sessions)}"
-    middle.label(text=text, translate=False)
-    after = row.row(align=True)
-    after.enabled = page.has_more
-    after.operator("csm_retopo.turn_recent_page", text="Next", icon="TRIA_RIGHT").step = 1
 
 
 register, unregister = bpy.utils.register_classes_factory((CSM_RETOPO_PT_recent,))

@@ -9,10 +9,11 @@ from typing import Any
 
 import bpy
 
-from ..scene import rows
+from ..scene import pages, rows
 from ..scene.compare.table import short_titles
 from . import thumbnails
 from .overlay import text_points, text_width
+from .pages import draw_pages
 
 _BESIDE_SESSION = 120
 """What a sidebar's panel has beside a session's text, in pixels at a scale of 1: tabs, margins and
@@ -45,16 +46,21 @@ class CSM_RETOPO_PT_sessions(bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw it."""
-        galleries = context.window_manager.csm_retopo.galleries
+        state = context.window_manager.csm_retopo
+        lines = _lines(context)
+        page = pages.within(state.sessions_page, len(lines), pages.SESSIONS)
+        first = page * pages.SESSIONS
+        last = min(first + pages.SESSIONS, len(lines))
         column = self.layout.column(align=True)
-        is_newest = True
-        for line in _lines(context):
-            chosen = galleries.get(line.session_id)
-            is_shown = is_newest if chosen is None else chosen.is_shown
-            is_newest = False
+        for number in range(first, last):
+            line = lines[number]
+            chosen = state.galleries.get(line.session_id)
+            is_shown = number == 0 if chosen is None else chosen.is_shown
             _draw_session(column, line, is_shown)
             if is_shown:
                 _draw_gallery(column, context, line)
+        if len(lines) > pages.SESSIONS:
+            draw_pages(self.layout, "SESSIONS", first, last, len(lines), last < len(lines))
 
 
 def _draw_session(layout: bpy.types.UILayout, line: _Line, is_shown: bool) -> None:

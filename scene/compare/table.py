@@ -58,9 +58,6 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
 """The metrics by what they are about; those that no group names are about the distance from the
 source."""
 
-PAGE_LINES = 16
-"""How many lines are shown at a time: what Blender draws again and again has to be little."""
-
 _LAST_DIGITS = 4
 _COPY_NUMBER = re.compile(r"\.\d{3,}$")
 
@@ -278,8 +275,3 @@ def write_text(path: Path, text: str) -> None:
     """Write it as UTF-8; the file appears whole or not at all. Raises OSError."""
     with replacing(path) as temporary:
         temporary.write_bytes(text.encode())
-
-
-def page_within(page: int, lines: int) -> int:
-    """The page, or the nearest that a table of so many lines has, counted from 0."""
-    return max(0, min(page, (lines - 1) // PAGE_LINES))

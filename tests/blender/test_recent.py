@@ -160,12 +160,12 @@ def test_a_page_beyond_the_last_is_the_last(service: StandIn) -> None:
 
 
 def test_pages_are_turned(service: StandIn) -> None:
-    operators.turn_recent_page(step=1)
-    operators.turn_recent_page(step=1)
+    operators.turn_page(pages="RECENT", step=1)
+    operators.turn_page(pages="RECENT", step=1)
     assert state().recent_page == 2
-    operators.turn_recent_page(step=-5)
+    operators.turn_page(pages="RECENT", step=-5)
     assert state().recent_page == 0
-    operators.turn_recent_page(step=1)
+    operators.turn_page(pages="RECENT", step=1)
     state().recent_filter = "swift"
     assert state().recent_page == 0
 

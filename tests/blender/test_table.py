@@ -17,6 +17,7 @@ from sessions import nothing_left
 
 from bl_ext.user_default.csm_retopo.operators.comparing import CSM_RETOPO_OT_sort_table
 from bl_ext.user_default.csm_retopo.operators.selecting import CSM_RETOPO_OT_select
+from bl_ext.user_default.csm_retopo.scene import pages
 from bl_ext.user_default.csm_retopo.scene.compare import table
 from bl_ext.user_default.csm_retopo.scene.measure.metrics import METRICS
 
@@ -184,7 +185,7 @@ def test_no_session_and_empty_sessions() -> None:
     add_session("SESSION_1_1", "", {})
     assert titles() == []
     assert set(best().values()) == {None}
-    assert table.page_within(3, 0) == 0
+    assert pages.within(3, 0, pages.TABLE_LINES) == 0
     odd = dict.fromkeys(METRICS, "many") | {"faces": [1], "edges": float("nan"), "area": {}}
     add_session("SESSION_1_2", "", {"A": "[1, 2]", "B": "", "C": odd, "D": odd})
     settings().columns = " ".join(METRICS)
@@ -194,15 +195,23 @@ def test_no_session_and_empty_sessions() -> None:
 
 
 def test_pages() -> None:
-    lines = table.PAGE_LINES
-    pages = [table.page_within(page, 2 * lines) for page in (-1, 0, 1, 2)]
-    assert pages == [0, 0, 1, 1]
-    assert table.page_within(5, 2 * lines + 1) == 2
+    lines = pages.TABLE_LINES
+    assert [pages.within(page, 2 * lines, lines) for page in (-1, 0, 1, 2)] == [0, 0, 1, 1]
+    assert pages.within(5, 2 * lines + 1, lines) == 2
     add_session("SESSION_1_1", "", {f"A {number}": {} for number in range(lines + 1)})
     state = bpy.context.window_manager.csm_retopo
     for step, page in ((1, 1), (1, 1), (-1, 0), (-1, 0)):
-        operators.turn_page(step=step)
+        operators.turn_page(pages="TABLE", step=step)
         assert state.table_page == page
+
+
+def test_pages_of_sessions() -> None:
+    for number in range(pages.SESSIONS + 1):
+        add_session(f"SESSION_1_{number}", "", {"A": {}})
+    state = bpy.context.window_manager.csm_retopo
+    for step, page in ((1, 1), (1, 1), (-1, 0), (-1, 0)):
+        operators.turn_page(pages="SESSIONS", step=step)
+        assert state.sessions_page == page
 
 
 HOSTILE = ("=HYPERLINK(1)", "+1", "-1", "@SUM(A1)", 'Quote " and, comma', "Größe\n2", "\tTab")

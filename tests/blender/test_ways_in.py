@@ -20,7 +20,7 @@ from bl_ext.user_default.csm_retopo.operators import importing
 from bl_ext.user_default.csm_retopo.scene import sessions as ready
 from bl_ext.user_default.csm_retopo.scene.compare.table import as_text
 from bl_ext.user_default.csm_retopo.scene.measure.metrics import METRICS
-from bl_ext.user_default.csm_retopo.ui import compare, menus, tab
+from bl_ext.user_default.csm_retopo.ui import compare, menus, pages, tab
 from lifecycle import MODULE
 from standin import StandIn
 
@@ -385,11 +385,12 @@ def test_the_menus_go_with_the_extension() -> None:
 def test_texts_that_are_put_together_are_translated(monkeypatch: pytest.MonkeyPatch) -> None:
     # Blender's Python modules know no languages; the window's tests see the real thing.
     german = {"{:d}-{:d} of {:d}": "{:d}-{:d} von {:d}", "Faces": "Polygone"}
-    monkeypatch.setattr(compare, "iface_", lambda text: german.get(text, text))
+    for module in (compare, pages):
+        monkeypatch.setattr(module, "iface_", lambda text: german.get(text, text))
     settings = SimpleNamespace(sort_by="faces", sort_descending=True)
     assert compare._heading(METRICS["faces"], settings) == "↓Polygone"
     shown = Layout()
-    compare._draw_pages(shown, SimpleNamespace(first=25, lines=range(5), count=40))
+    pages.draw_pages(shown, "TABLE", 25, 30, 40, True)
     assert "26-30 von 40" in shown.texts
 
 

@@ -409,12 +409,12 @@ class _Rest:
         self._quiet_ticks = 0
         self._begin_s = 0.0
         self._end_s = 0.0
-        for space in (
-            bpy.types.SpaceView3D,
-            bpy.types.SpacePreferences,
-            bpy.types.SpaceFileBrowser,
+        for space, regions in (
+            (bpy.types.SpaceView3D, ("WINDOW", "UI")),
+            (bpy.types.SpacePreferences, ("WINDOW",)),
+            (bpy.types.SpaceFileBrowser, ("WINDOW", "UI")),
         ):
-            for region in ("WINDOW", "UI"):
+            for region in regions:
                 space.draw_handler_add(self._count, (), region, "POST_PIXEL")
 
     def begin(self, seconds: float) -> None:

@@ -70,9 +70,9 @@ def pages(gui: Gui) -> Steps:
     loaded = _loaded_files()
     gui.equal(len(loaded), 8, "thumbnails of the first page")
 
-    yield from gui.click("turn_recent_page(step=1)", column=0.75)
+    yield from gui.click("turn_page(pages='RECENT', step=1)", column=0.75)
     yield from gui.wait(lambda: _first_listed().endswith("11"), "the second page did not appear")
-    yield from gui.click("turn_recent_page(step=1)", column=0.75)
+    yield from gui.click("turn_page(pages='RECENT', step=1)", column=0.75)
     yield from _listed(gui, 4)
     yield from gui.look("last-page", after_s=1.5)
     yield from gui.wait(
