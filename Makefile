@@ -20,7 +20,7 @@ help: ## Print this
 	@echo
 	@echo 'PYTEST_ADDOPTS="-x -k word" is passed on to pytest, BLENDER=4.2 to demo and bench.'
 
-test: ## Run every check, in all four Blenders
+test: ## Run every check, in all four Blenders and in windows
 	@$(PYTHON) tests/tools/check.py all
 
 lint: ## Check style, likely bugs and formatting (ruff)
@@ -41,7 +41,7 @@ browser: ## Test the report's page in a real browser (Debian's chromium)
 $(BLENDERS): # Test the extension in one Blender
 	@$(PYTHON) tests/tools/check.py build $@
 
-gui: ## Test the extension in Blender's window (5.2, 4.3), with mouse and keys
+gui: ## Test the extension in Blender's windows (5.2, 4.3), with mouse and keys
 	@$(PYTHON) tests/tools/check.py build gui
 
 build: ## Build the extension: build/csm_retopo-VERSION.zip

@@ -47,6 +47,12 @@ class WindowError(Exception):
     """What was to be done in a window failed; the text says how, and what Blender printed."""
 
 
+class ActFailed(WindowError):
+    """An act did not find what it was to find. Where the machine is busy, that can be because a key
+    was pressed before Blender was ready for it.
+    """
+
+
 class Service(Protocol):
     """Where the extension is to find sessions."""
 
@@ -106,7 +112,8 @@ class Blender:
         smooth in pictures.
 
         Raises:
-            WindowError: it failed, Blender printed an error, or left something behind.
+            ActFailed: the act did not come to its end.
+            WindowError: Blender printed an error, crashed, or left something behind.
         """
         number = f"{next(self.numbers):02}"
         folder = self.folder / number
@@ -140,15 +147,16 @@ class Blender:
         played = Played(**result, output=output, ended_at=ended_at)
         seconds = time.monotonic() - started_s
         log.info("%s %s: %.1f s, %s", self.version, act, seconds, result["facts"])
-        if played.problem:
-            raise WindowError(f"{played.problem}\nBlender printed:\n{output}")
         said = "\n".join(line for line in output.splitlines() if _BLENDERS_OWN not in line)
         if any(trouble in said for trouble in _TROUBLE):
-            raise WindowError(f"Blender printed:\n{output}")
+            problem = f"{played.problem}\n" if played.problem else ""
+            raise WindowError(f"{problem}Blender printed:\n{output}")
         left = [*_processes_with(str(folder)), *(folder / "tmp").glob("csm-retopo-*")]
         left += folder.glob("resources/**/*.part")
         if left:
             raise WindowError(f"Blender is gone, but not what it made: {left}")
+        if played.problem:
+            raise ActFailed(f"{played.problem}\nBlender printed:\n{output}")
         return played
 
 

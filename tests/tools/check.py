@@ -123,9 +123,7 @@ CHECKS: dict[str, Callable[[Log], str | Tests]] = {
     "browser": browser,
     **{f"blender-{version}": partial(blender, version) for version in BLENDERS},
 }
-"""In the order in which they are begun: others need what is built."""
-NOT_IN_ALL = ("gui",)
-"""It needs a Blender with a window."""
+"""In the order in which they are begun: others need what is built, and the longest comes early."""
 
 
 def main() -> int:
@@ -166,7 +164,7 @@ def _run_all() -> int:
             took_s = time.monotonic() - start_s
             print(f"\n== {name}\n{said}{name}: {verdict} ({took_s:.0f} s)", flush=True)
 
-    first, *others = [name for name in CHECKS if name not in NOT_IN_ALL]
+    first, *others = CHECKS
     print(f"{1 + len(others)} checks, two at a time; each is shown at its end", flush=True)
     _set_up()
     attempt(first)
@@ -184,6 +182,7 @@ def _set_up() -> None:
     needed: list[Callable[[], object]] = [
         *(partial(environments.blender_interpreter, version) for version in BLENDERS),
         environments.browser,
+        environments.missing_windows,
     ]
     for each in needed:
         with contextlib.suppress(SetupError):  # the check that needs it tells
@@ -198,6 +197,8 @@ def _summary(results: dict[str, str | Tests]) -> Iterator[str]:
         yield f"{in_blender[0]} x {len(BLENDERS)} Blenders"
     else:
         yield f"{' + '.join(in_blender)} in {len(BLENDERS)} Blenders"
+    in_windows = results["gui"]
+    yield f"{in_windows} in windows" if isinstance(in_windows, Tests) else in_windows
     yield str(results["build"])
 
 
