@@ -52,10 +52,32 @@ def early_then_all(gui: Gui) -> Steps:
     gui.equal(attention(), at, "mode, selection, active after placing")
     gui.check("Imported 5 variations" in gui.state.message, gui.state.message)
     yield from gui.look("placed-in-edit-mode")
+
+    # Undo knows nothing of what was placed meanwhile, and must not stumble over it.
     yield from gui.to_viewport()
+    yield from gui.key("A")
+    yield from _back_and_forth(gui, 2)
+    gui.equal(bpy.context.object.mode, "EDIT", "the mode after undo and redo")
+    gui.equal(_variations(), 5, "variations after undo in Edit Mode")
     yield from gui.key("TAB")
     yield from gui.wait(lambda: bpy.context.object.mode == "OBJECT", "no Object Mode with Tab")
     gui.equal(_variations(), 5, "variations after Edit Mode")
+    yield from _back_and_forth(gui, 6)
+    gui.equal(_variations(), 5, "variations after undo and redo")
+    for each in bpy.context.scene.objects:
+        if each.csm_retopo.role == "VARIATION":
+            gui.check(each.data.polygons, f"{each.name} is empty")
+    yield from gui.look("undone-and-redone")
+
+
+def _back_and_forth(gui: Gui, steps: int) -> Steps:
+    """Undo so many steps, and redo them."""
+    for _ in range(steps):
+        yield from gui.key("Z", ctrl=True)
+        yield 0.1
+    for _ in range(steps):
+        yield from gui.key("Z", ctrl=True, shift=True)
+        yield 0.1
 
 
 def stopped(gui: Gui) -> Steps:
