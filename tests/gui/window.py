@@ -190,11 +190,13 @@ def installed(version: str, archive: Path | None = None) -> Iterator[Blender]:
 def _environment(version: str, folder: Path) -> dict[str, str]:
     temporary = folder / "tmp"
     temporary.mkdir(exist_ok=True)
+    (folder / "cache").mkdir(exist_ok=True)
     return {
         **os.environ,
         "BLENDER_GUI": version,
         "BLENDER_USER_RESOURCES": str(folder / "resources"),
         "TMPDIR": str(temporary),
+        "XDG_CACHE_HOME": str(folder / "cache"),  # thumbnails
         "PYTHONDONTWRITEBYTECODE": "1",
     }
 
