@@ -136,6 +136,20 @@ class ObjText:
     """
 
 
+def check_obj_start(path: str | os.PathLike[str]) -> None:
+    """See whether the beginning of a file tells that it is something else than an OBJ: a moment's
+    work, where `read_obj` keeps a core busy.
+
+    Raises:
+        MissingFile: There is no such file.
+        DamagedFile: It is something else, or empty.
+    """
+    with _opened(path) as (file, _):
+        head = file.read(1024)
+    if _recognise(head):
+        _refuse(head, "a mesh")
+
+
 def read_obj(path: str | os.PathLike[str], *, limit_bytes: int = OBJ_LIMIT_BYTES) -> ObjText:
     """Read and check an OBJ.
 

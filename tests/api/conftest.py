@@ -31,7 +31,6 @@ def cache_root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def service(
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
     cache_root: Path,
@@ -41,9 +40,6 @@ def service(
     """
     from fetching import FILES, SECRETS, job_threads, session_document
 
-    from csm_retopo.api import transport
-
-    monkeypatch.setattr(transport, "FIRST_PAUSE_S", 0.02)
     caplog.set_level(logging.DEBUG)
     with StandIn() as running:
         running.add_session(document=session_document(), files=FILES)
