@@ -87,10 +87,10 @@ def _pool_classes(sent: threading.Event) -> dict[str, type[HTTPConnectionPool]]:
             assert exchange is not None
             timeout = self.timeout if isinstance(self.timeout, int | float) else None
             through_proxy = self.proxy is not None
-            if through_proxy:
-                # It looks the name up. What is no name can be judged here.
-                literal = literal_address(self._tunnel_host or self.host)
-                if literal is not None and self._tunnel_host and not exchange.may_reach(literal):
+            # A proxy looks names up itself. What is no name can be judged all the same.
+            asked_for = (self._tunnel_host or "") if through_proxy else self.host
+            for literal in map(literal_address, (exchange.host, asked_for)):
+                if literal is not None and not exchange.may_reach(literal):
                     exchange.is_refused = True
                     raise NewConnectionError(self, "not allowed")
             reason: OSError | None = None

@@ -109,6 +109,17 @@ class _Coming:
 
     def _try(self, url: str, last_s: float) -> None:
         headers = self._rest_headers(url)
+        if headers and not self._request(url, headers, last_s):
+            self._start_anew()
+            headers = {}
+        if not headers:
+            self._request(url, headers, last_s)
+        self._check_whole()
+
+    def _request(self, url: str, headers: Mapping[str, str], last_s: float) -> bool:
+        """Ask for the file, or with these headers for its rest, and take it. Returns False for an
+        answer that is not its rest.
+        """
         with self._transport.get_file(url, headers, last_s=last_s) as answer:
             raise_for_trouble(answer)
             if answer.status == 403:
@@ -116,8 +127,7 @@ class _Coming:
             if answer.status in (404, 410):
                 raise MissingFile("the storage host no longer has the file")
             if headers and (answer.status == 416 or not self._is_rest(answer)):
-                self._start_anew()
-                raise _broken()
+                return False
             if answer.status == 200:
                 self._start_anew()
                 self._asked_place = _place(url)
@@ -129,7 +139,7 @@ class _Coming:
             else:
                 raise DownloadFailed(f"the storage host answered with status {answer.status}")
             self._receive(answer)
-            self._check_whole()
+        return True
 
     def _rest_headers(self, url: str) -> dict[str, str]:
         """What asks for the rest alone, on condition that the file is still the same; nothing if
@@ -167,7 +177,10 @@ class _Coming:
             raise DownloadFailed("it was sent in an encoding that nobody asked for")
         self._unzip = Unzip() if encoding == "gzip" else None
         if not (answer.shows_its_end or self._unzip or self._self_checking):
-            raise DownloadFailed("the storage host does not tell its length, so it may be a part")
+            # The connection may have ended within the headers.
+            raise Passing(
+                DownloadFailed("the storage host does not tell its length, so it may be a part")
+            )
         self._total = answer.length
         if self._total is not None and self._total > FILE_LIMIT_BYTES:
             raise DownloadFailed("it is too large")

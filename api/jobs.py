@@ -510,10 +510,8 @@ class DownloadJob(Job):
             self.cache.distrust(path)
         downloaded = self._download(transport, file, url, path)
         try:
-            if file.kind is FileKind.MESH:
-                mesh_files.check_obj_start(path)
-            elif file.kind is FileKind.SOURCE:
-                mesh_files.check_glb(path)
+            if file.kind is not FileKind.PREVIEW:
+                mesh_files.check_start(path, is_glb=file.kind is FileKind.SOURCE)
             ready = _ready(file, path, downloaded.sha256)
         except DamagedFile:
             self.cache.forget(path)

@@ -117,7 +117,8 @@ class Answer:
         )
 
     def chunks(self) -> Iterator[bytes]:
-        """The body as it is on the wire, chunked transfer undone, piece by piece as it comes.
+        """The body as it is on the wire, chunked transfer undone, piece by piece as it comes. An
+        empty one counts as broken, unless its length says so.
 
         Raises BodyBroken, also after a cancel.
         """
@@ -135,7 +136,8 @@ class Answer:
         except (OSError, http.client.HTTPException, ValueError):
             raise BodyBroken(is_late=self._exchange.is_late) from None
         self._exchange.close()  # from here on it can't be late any more
-        if self._exchange.is_late or received != (received if self.length is None else self.length):
+        is_whole = received == self.length if self.length is not None else received > 0
+        if self._exchange.is_late or not is_whole:
             raise BodyBroken(is_late=self._exchange.is_late)
         body.close()
         self._response.raw.release_conn()
@@ -264,6 +266,8 @@ class Transport:
                     stream=True,
                     allow_redirects=False,
                 )
+            # What ended in the middle of its headers looks like a whole answer without the rest.
+            exchange.check()
             return Answer(response, exchange, self.patience, last_s)
         except BaseException as error:
             exchange.close()
