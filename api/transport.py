@@ -137,7 +137,9 @@ class Answer:
             raise BodyBroken(is_late=self._exchange.is_late) from None
         self._exchange.close()  # from here on it can't be late any more
         is_whole = received == self.length if self.length is not None else received > 0
-        if self._exchange.is_late or not is_whole:
+        # Without a length, an end that a cancel has made looks like any other.
+        cut = self.length is None and self._exchange.cancellation.is_set
+        if self._exchange.is_late or cut or not is_whole:
             raise BodyBroken(is_late=self._exchange.is_late)
         body.close()
         self._response.raw.release_conn()

@@ -72,9 +72,9 @@ def obj(vertices: int = 3000) -> bytes:
     return b"".join(b"v %d %d 0\n" % (n, vertices) for n in range(vertices)) + b"f 1 2 3\n"
 
 
-def glb() -> bytes:
-    """A GLB of some 10 kB that holds a mesh."""
-    data = bytes(range(256)) * 40
+def glb(size: int = 10_240) -> bytes:
+    """A GLB that holds a mesh, and so much data."""
+    data = (bytes(range(256)) * (size // 256 + 1))[:size]
     gltf = {"asset": {"version": "2.0"}, "meshes": [{}], "buffers": [{"byteLength": len(data)}]}
     text = json.dumps(gltf).encode()
     text += b" " * (-len(text) % 4)

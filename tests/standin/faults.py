@@ -68,7 +68,8 @@ class Fault:
 
     Instead of the real answer:
 
-    - `status`: `status` (503 if not given) with `body`, `content_type` and `headers`
+    - `status`: `status` (503 if not given) with `body`, `content_type` and `headers`,
+      which may hold another Content-Length
     - `html_200`: a web page with status 200
     - `not_json`: status 200, called JSON, but cut off in the middle
     - `redirect`: `status` (302 if not given) to `location`
@@ -217,7 +218,7 @@ def deliver(
     if fault is not None:
         response = _transformed(response, fault)
     body = memoryview(response.body)
-    framing = {"Content-Length": str(len(body))}
+    framing = {} if "Content-Length" in response.headers else {"Content-Length": str(len(body))}
     if not keep_alive:
         framing["Connection"] = "close"
     if fault is None:
@@ -260,7 +261,7 @@ def deliver(
             connection.send(response.head(framing), body[: at or 0])
             connection.drip(body[at or 0 :], fault.interval_s)
         case "chunked":
-            framing.pop("Content-Length")
+            framing.pop("Content-Length", None)
             connection.send(
                 response.head({**framing, "Transfer-Encoding": "chunked"}), _chunked(response.body)
             )
