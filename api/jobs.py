@@ -199,6 +199,8 @@ class Job(ABC):
     """The session's ID, if it is known before the session was read."""
     verb = "Reading"
     """What it does with files, to show to the user."""
+    can_fetch_again = False
+    """Whether a file that it could not bring may come another time."""
 
     def __init__(self, cache: Cache, *, with_source: bool) -> None:
         self.is_under_way = False
@@ -357,6 +359,7 @@ class DownloadJob(Job):
     """
 
     verb = "Fetching"
+    can_fetch_again = True
 
     def __init__(
         self,
