@@ -29,7 +29,7 @@ class Cancellation:
         with self._lock:
             sockets = list(self._sockets)
         for sock in sockets:
-            _shut_down(sock)
+            shut_down(sock)
 
     @property
     def is_set(self) -> bool:
@@ -51,10 +51,11 @@ class Cancellation:
         with self._lock:
             self._sockets.add(sock)
         if self._event.is_set():
-            _shut_down(sock)
+            shut_down(sock)
 
 
-def _shut_down(sock: socket.socket) -> None:
+def shut_down(sock: socket.socket) -> None:
+    """End its connection at once, whoever reads or writes it. Any thread."""
     # An error means not connected, or closed already: nothing waits on it.
     with contextlib.suppress(OSError):
         # An SSLSocket's own method would touch the TLS state that another thread is using.

@@ -6,10 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
-
-import requests
-import urllib3
+from urllib.parse import quote
 
 from .errors import (
     BadKey,
@@ -27,7 +24,8 @@ from .errors import (
 from .jobs import log_failure
 from .session import Session, clean_name, find_session_id, parse_session
 from .settings import Service
-from .transport import Passing, Transport, content_length, raise_for_trouble
+from .transport import Answer, BodyBroken, Passing, Transport, raise_for_trouble
+from .unzip import NotGzip, Unzip
 
 if TYPE_CHECKING:
     from .requesting import Wish
@@ -55,7 +53,10 @@ def fetch_session(transport: Transport, service: Service, session_id: str) -> Se
 
     Raises Cancelled, and one of ServiceError or SessionError that says what to do.
     """
-    return transport.retrying(lambda: _fetch_once(transport, service, session_id))
+    return transport.retrying(
+        lambda last_s: _fetch_once(transport, service, session_id, last_s),
+        transport.patience.session_s,
+    )
 
 
 def request_session(transport: Transport, service: Service, wish: Wish) -> str:
@@ -94,16 +95,16 @@ def _request_once(transport: Transport, service: Service, wish: Wish) -> str:
         "Content-Type": "application/json",
     }
     url = f"{service.api_url}/v3/sessions"
-    with transport.post(url, headers, json.dumps(document).encode()) as response:
-        status = response.status_code
+    with transport.post(url, headers, json.dumps(document).encode()) as answer:
+        status = answer.status
         if 300 <= status < 400:  # followed, it would take the key to wherever it leads
             raise RequestUncertain("it leads to another address")
         if status not in (200, 201, 202, *REFUSALS):
             raise RequestUncertain(f"it answered with an error, {status}")
         if status in REFUSALS:
-            raise NotRequested(REFUSALS[status] + _said(response, service.key))
+            raise NotRequested(REFUSALS[status] + _said(answer, service.key))
         # What has arrived tells the ID, even if the user has cancelled meanwhile.
-        body = _read(response, lambda: None)
+        body = _read(answer, lambda: None)
     return _new_session_id(body)
 
 
@@ -124,10 +125,10 @@ def _new_session_id(body: bytes) -> str:
     raise RequestUncertain("its answer names no session")
 
 
-def _said(response: requests.Response, key: str) -> str:
+def _said(answer: Answer, key: str) -> str:
     """The reason that the service gives for a refusal, as a clause, if there is one to be shown."""
     try:
-        message = json.loads(_read(response, lambda: None))["message"]
+        message = json.loads(_read(answer, lambda: None))["message"]
     except (CsmError, Passing, ValueError, RecursionError, KeyError, TypeError):
         return ""
     text = clean_name(message, 200).rstrip(".") if isinstance(message, str) else ""
@@ -135,12 +136,12 @@ def _said(response: requests.Response, key: str) -> str:
     return f" ({text})" if text and "://" not in text and key not in text else ""
 
 
-def _fetch_once(transport: Transport, service: Service, session_id: str) -> Session:
+def _fetch_once(transport: Transport, service: Service, session_id: str, last_s: float) -> Session:
     url = f"{service.api_url}/v3/sessions/{quote(session_id, safe='')}"
     headers = {"x-api-key": service.key, "Accept": "application/json"}
-    with transport.get(url, headers) as response:
-        raise_for_trouble(response)
-        status = response.status_code
+    with transport.get(url, headers, last_s=last_s) as answer:
+        raise_for_trouble(answer)
+        status = answer.status
         if status == 401:
             raise BadKey
         if status == 403:
@@ -151,32 +152,39 @@ def _fetch_once(transport: Transport, service: Service, session_id: str) -> Sess
             raise NotJSON("it leads to another address")
         if status != 200:
             raise ServerFailure(service.host, status)
-        body = _read(response, transport.cancellation.check)
+        body = _read(answer, transport.cancellation.check)
     session = parse_session(body, service.links)
     if session.session_id != session_id:
         raise NotJSON(f"it is another session, {session.session_id}")
     return session
 
 
-def _read(response: requests.Response, check: Callable[[], None]) -> bytes:
+def _read(answer: Answer, check: Callable[[], None]) -> bytes:
     """The body, at most SESSION_LIMIT_BYTES, known to be whole if its length was told. `check` is
     called between its pieces, and before a failure is told.
     """
-    host = urlsplit(response.url).hostname or ""
-    chunks: list[bytes] = []
+    encoding = answer.headers.get("Content-Encoding", "identity").lower()
+    if encoding not in ("identity", "", "gzip"):
+        raise NotJSON("it was sent in an encoding that nobody asked for")
+    unzip = Unzip() if encoding == "gzip" else None
+    pieces: list[bytes] = []
     size = 0
     try:
-        for chunk in response.iter_content(2**16):
-            check()
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > SESSION_LIMIT_BYTES:
-                raise NotJSON("it is too large")
-    except (OSError, urllib3.exceptions.HTTPError):
+        for chunk in answer.chunks():
+            for piece in unzip.feed(chunk) if unzip else (chunk,):
+                check()
+                pieces.append(piece)
+                size += len(piece)
+                if size > SESSION_LIMIT_BYTES:
+                    raise NotJSON("it is too large")
+        if unzip and not unzip.is_whole:
+            raise NotGzip
+    except BodyBroken as broken:
         check()
-        raise Passing(Unreachable(host, "the connection broke")) from None
+        reason = "it is too slow" if broken.is_late else "the connection broke"
+        raise Passing(Unreachable(answer.host, reason)) from None
+    except NotGzip:
+        check()
+        raise Passing(Unreachable(answer.host, "the connection broke")) from None
     check()
-    encoded = "Content-Encoding" in response.headers
-    if not encoded and size != (content_length(response) or size):
-        raise Passing(Unreachable(host, "the connection broke"))
-    return b"".join(chunks)
+    return b"".join(pieces)

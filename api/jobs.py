@@ -40,10 +40,12 @@ from .errors import (
     StillRunning,
     Unreachable,
 )
+from .patience import Patience
 from .session import NOT_NAMED, Links, RemoteFile, Session, clean_name, parse_session
 from .settings import Service
 
 if TYPE_CHECKING:
+    from .downloads import Downloaded
     from .transport import Transport
 
 log = logging.getLogger(__name__)
@@ -197,6 +199,8 @@ class Job(ABC):
     """The session's ID, if it is known before the session was read."""
     verb = "Reading"
     """What it does with files, to show to the user."""
+    can_fetch_again = False
+    """Whether a file that it could not bring may come another time."""
 
     def __init__(self, cache: Cache, *, with_source: bool) -> None:
         self.is_under_way = False
@@ -355,6 +359,7 @@ class DownloadJob(Job):
     """
 
     verb = "Fetching"
+    can_fetch_again = True
 
     def __init__(
         self,
@@ -367,6 +372,7 @@ class DownloadJob(Job):
         poll_interval_s: float = POLL_INTERVAL_S,
         refetch: bool = False,
         early: bool = False,
+        patience: Patience | None = None,
     ) -> None:
         super().__init__(cache, with_source=with_source)
         self.session_id = session_id
@@ -375,6 +381,7 @@ class DownloadJob(Job):
         self.early = early
         self.poll_interval_s = poll_interval_s
         self.refetch = refetch
+        self.patience = patience
         self._lock = threading.Lock()
         self._todo: deque[WantedFile] = deque()
         self._amounts: dict[str, tuple[int, int]] = {}
@@ -392,7 +399,9 @@ class DownloadJob(Job):
         transport = Transport(
             self.cancellation,
             links=self.service.links,
+            own_host=self.service.own_host,
             connections=PARALLEL_DOWNLOADS,
+            patience=self.patience,
         )
         self.is_under_way = True
         try:
@@ -502,20 +511,18 @@ class DownloadJob(Job):
             return _ready(file, cached.path, cached.sha256)
         if not cached:  # then it is damaged, or another file: not to be opened should this fail
             self.cache.distrust(path)
+        downloaded = self._download(transport, file, url, path)
         try:
-            sha256 = self._download(transport, file, url, path)
-        except LinkExpired:
-            url = self._fresh_url(transport, file)
-            sha256 = self._download(transport, file, url, path)
-        try:
-            ready = _ready(file, path, sha256)
+            if file.kind is not FileKind.PREVIEW:
+                mesh_files.check_start(path, is_glb=file.kind is FileKind.SOURCE)
+            ready = _ready(file, path, downloaded.sha256)
         except DamagedFile:
             self.cache.forget(path)
             raise
-        self.cache.keep(path, sha256, {"origin": _origin(url)})
+        self.cache.keep(path, downloaded.sha256, {"origin": _origin(downloaded.url)})
         return ready
 
-    def _download(self, transport: Transport, file: WantedFile, url: str, path: Path) -> str:
+    def _download(self, transport: Transport, file: WantedFile, url: str, path: Path) -> Downloaded:
         from .downloads import download
 
         def on_bytes(received: int, total: int | None) -> None:
@@ -530,6 +537,7 @@ class DownloadJob(Job):
             path,
             self_checking=file.kind is not FileKind.MESH,
             on_bytes=on_bytes,
+            renew=lambda: self._fresh_url(transport, file),
         )
 
     def _fresh_url(self, transport: Transport, file: WantedFile) -> str:

@@ -136,6 +136,26 @@ class ObjText:
     """
 
 
+def check_start(path: str | os.PathLike[str], *, is_glb: bool) -> None:
+    """See what the beginning of a file tells: that it is something else than an OBJ, or no GLB, or
+    not all of one. A moment's work, for what has just arrived; the rest is for `read_obj` and
+    `check_glb`.
+
+    Raises:
+        MissingFile: There is no such file.
+        DamagedFile: It is something else, empty, or cut short.
+    """
+    with _opened(path) as (file, size):
+        head = file.read(1024)
+    if is_glb:
+        if not head.startswith(b"glTF"):
+            _refuse(head, "a GLB file")
+        if size < 12 or size < struct.unpack_from("<I", head, 8)[0]:
+            raise DamagedFile(_CUT_SHORT)
+    elif _recognise(head):
+        _refuse(head, "a mesh")
+
+
 def read_obj(path: str | os.PathLike[str], *, limit_bytes: int = OBJ_LIMIT_BYTES) -> ObjText:
     """Read and check an OBJ.
 

@@ -58,7 +58,9 @@ def request(wish: Wish, service: Service, cache: Cache) -> str:
     from .client import request_session
     from .transport import Transport
 
-    transport = Transport(Cancellation(), links=service.links, connections=1)
+    transport = Transport(
+        Cancellation(), links=service.links, own_host=service.own_host, connections=1
+    )
     try:
         session_id = request_session(transport, service, wish)
     finally:
@@ -143,15 +145,20 @@ class RequestJob(DownloadJob):
         from .client import request_session
         from .transport import Transport
 
-        self._post = Transport(self.cancellation, links=self.service.links, connections=1)
+        self._post = post = Transport(
+            self.cancellation,
+            links=self.service.links,
+            own_host=self.service.own_host,
+            connections=1,
+            patience=self.patience,
+        )
         try:
-            self.session_id = request_session(self._post, self.service, self.wish)
+            self.session_id = request_session(post, self.service, self.wish)
         except NotRequested:
             self._post = None
             raise
         finally:
-            if self._post is not None:
-                self._post.close()
+            post.close()
 
     def _bring_session(self, transport: Transport) -> None:
         """Bring it like any other. But it is known to be there: as long as there is time, neither

@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from .addresses import is_loopback
 from .errors import (
     InvalidSessionID,
     NotJSON,
@@ -31,7 +32,6 @@ NAME_LIMIT = 60
 _SESSION_ID = re.compile(r"SESSION_[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*")
 _SESSION_ID_LIMIT = 100
 _ASSET_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 NOT_NAMED = "the session names no file for it"
@@ -193,11 +193,6 @@ def clean_name(text: str, limit: int = NAME_LIMIT) -> str:
     """`text` in one line of at most `limit` characters, without control characters."""
     printable = "".join(c if c.isprintable() else " " for c in text)
     return " ".join(printable.split())[:limit].strip()
-
-
-def is_loopback(host: str | None) -> bool:
-    """Whether `host`, as it is spelt in a URL, is this machine by its usual names."""
-    return host in _LOOPBACK
 
 
 def remote_file(value: object, links: Links) -> RemoteFile:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from .addresses import is_loopback
 from .errors import ConfigurationError
-from .session import Links, is_loopback, remote_file
+from .session import Links, remote_file
 
 DEFAULT_API_URL = "https://api.csm.ai"
 
@@ -29,6 +30,13 @@ class Service:
     def on_this_machine(self) -> bool:
         """Whether it is a stand-in on the loopback interface."""
         return is_loopback(self.host)
+
+    @property
+    def own_host(self) -> str:
+        """Its host, if it is one that the user named: it may be in a private network, and serve its
+        files from there. Empty for the vendor's.
+        """
+        return "" if self.host == urlsplit(DEFAULT_API_URL).hostname else self.host
 
     @property
     def links(self) -> Links:

@@ -2,66 +2,170 @@
 """HTTP, as careful as a secret in a header and a secret in a URL demand.
 
 What `requests` would do by itself and must not, it does not do here: send the key on after a
-redirect, read `~/.netrc`, store cookies, wait without end, or go on after the user cancelled.
+redirect, read `~/.netrc`, store cookies, wait without end, ask the user's own network, or go on
+after the user cancelled.
 """
 
 from __future__ import annotations
 
-import logging
+import contextlib
+import http.client
 import os
 import random
-import socket
+import ssl
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Self, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
+from .addresses import is_loopback
 from .cancellation import Cancellation
-from .errors import Cancelled, CsmError, RateLimited, ServerFailure, Unreachable
-from .session import Links, is_loopback, remote_file
+from .connections import Adapter, busy_with
+from .errors import CsmError, RateLimited, ServerFailure, Unreachable
+from .exchange import Clock, Exchange
+from .patience import Patience
+from .session import Links, remote_file
 
-CONNECT_TIMEOUT_S = 10.0
-READ_TIMEOUT_S = 30.0
-ANSWER_TIMEOUT_S = 90.0
-"""Of a POST. Longer, since nobody knows what became of one that was given up."""
+CHUNK_BYTES = 2**16
 MAX_REDIRECTS = 5
-ATTEMPTS = 3
-FIRST_PAUSE_S = 1.0
-LONGEST_PAUSE_S = 20.0
+HEADWAY_BYTES = 2**20
+"""A try that brought as much was not in vain, though it broke."""
 
 _T = TypeVar("_T")
 
 
 class Passing(Exception):
-    """A failure that may pass: worth another try."""
+    """A failure that may pass: worth another try, after what the other side asks for."""
 
-    def __init__(self, error: CsmError, retry_after_s: float | None = None) -> None:
+    def __init__(self, error: CsmError, pause: Pause | None = None) -> None:
         super().__init__(str(error))
         self.error = error
-        self.retry_after_s = retry_after_s
+        self.pause = pause
+
+
+class Pause:
+    """A host asks for fewer requests; for how long, if it says so."""
+
+    def __init__(self, place: str, seconds: float | None) -> None:
+        self.place = place
+        self.seconds = seconds
+
+
+class BodyBroken(Exception):
+    """A body ended before its end, or came too slowly."""
+
+    def __init__(self, *, is_late: bool) -> None:
+        super().__init__()
+        self.is_late = is_late
+
+
+class Answer:
+    """What came back for one request; its body is not yet read. Close it, or use it in `with`."""
+
+    def __init__(
+        self, response: requests.Response, exchange: Exchange, patience: Patience, last_s: float
+    ) -> None:
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        parts = urlsplit(response.url or "")
+        self.host = parts.hostname or ""
+        self.origin = parts.netloc
+        self.path = parts.path
+        self._response = response
+        self._exchange = exchange
+        self._patience = patience
+        exchange.expect_body(patience.slow_s, last_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connection back if the body was read to its end, and close it if not."""
+        self._exchange.close()
+        self._response.close()
+
+    @property
+    def length(self) -> int | None:
+        """How many bytes the body has on the wire, if that is told and counts."""
+        if "Transfer-Encoding" in self.headers:  # then it doesn't
+            return None
+        text = self.headers.get("Content-Length", "")
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
+
+    @property
+    def shows_its_end(self) -> bool:
+        """Whether a body that is cut short can be told from a whole one."""
+        return (
+            self.length is not None
+            or self.headers.get("Transfer-Encoding", "").lower() == "chunked"
+        )
+
+    def chunks(self) -> Iterator[bytes]:
+        """The body as it is on the wire, chunked transfer undone, piece by piece as it comes. An
+        empty one counts as broken, unless its length says so.
+
+        Raises BodyBroken, also after a cancel.
+        """
+        # urllib3 would wait until a piece is full, and reads a chunk's first line without limit.
+        body = self._response.raw._original_response
+        assert body is not None
+        received = 0
+        try:
+            while piece := body.read1(CHUNK_BYTES):
+                received += len(piece)
+                self._exchange.gained(
+                    len(piece) / self._patience.least_bytes_per_s, self._patience.slow_s
+                )
+                yield piece
+        except (OSError, http.client.HTTPException, ValueError):
+            raise BodyBroken(is_late=self._exchange.is_late) from None
+        self._exchange.close()  # from here on it can't be late any more
+        is_whole = received == self.length if self.length is not None else received > 0
+        # Without a length, an end that a cancel has made looks like any other.
+        cut = self.length is None and self._exchange.cancellation.is_set
+        if self._exchange.is_late or cut or not is_whole:
+            raise BodyBroken(is_late=self._exchange.is_late)
+        body.close()
+        self._response.raw.release_conn()
 
 
 class Transport:
-    """Kept-alive connections for one job. Use from any thread; close when the job ends."""
+    """Kept-alive connections for one job. Use from any thread; close when the job ends.
+
+    `own_host` is the service's, if the user named it: it may be in a private network.
+    """
 
     def __init__(
         self,
         cancellation: Cancellation,
         *,
         links: Links = Links.SECURE,
+        own_host: str = "",
         connections: int = 8,
         environ: Mapping[str, str] = os.environ,
+        patience: Patience | None = None,
     ) -> None:
         self.cancellation = cancellation
         self.links = links
+        self.own_host = own_host
+        self.patience = patience or Patience()
+        self._clock = Clock()
         self._session = _Session()
         # With it on, requests sends what ~/.netrc holds for a host, over our own headers.
         self._session.trust_env = False
@@ -69,23 +173,27 @@ class Transport:
         self._session.headers.clear()
         self._ca_bundle = environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE") or True
         self._sent = threading.Event()
-        adapter = _Adapter(cancellation, connections, self._sent)
+        self._pauses: dict[str, float] = {}
+        adapter = Adapter(connections, self._sent)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
 
     def close(self) -> None:
         """Close the connections."""
+        self._clock.close()
         self._session.close()
 
-    def get(self, url: str, headers: Mapping[str, str] | None = None) -> requests.Response:
-        """The answer to one GET, its body not yet read, redirects not followed.
+    def get(self, url: str, headers: Mapping[str, str] | None = None, *, last_s: float) -> Answer:
+        """The answer to one GET, its body not yet read, redirects not followed. All of it has to be
+        over at `last_s`, in `time.monotonic()`.
 
         Raises Cancelled, Unreachable (the URL is no part of its text), and Passing for what may
         be gone at the next try.
         """
-        return self._request("GET", url, headers, READ_TIMEOUT_S)
+        patience = self.patience
+        return self._request("GET", url, headers, patience.silence_s, patience.answer_s, last_s)
 
-    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> requests.Response:
+    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """The answer to one POST, its body not yet read, redirects not followed. It goes out once
         at most, as the first request of its transport: a connection that was kept alive can be
         closed by the other side this very moment, and then nobody knows what became of the POST.
@@ -93,8 +201,12 @@ class Transport:
         Raises Cancelled and Unreachable; `has_sent` tells whether it may have arrived all the same.
         """
         assert not self.has_sent
+        patience = self.patience
+        last_s = time.monotonic() + patience.session_s
         try:
-            return self._request("POST", url, headers, ANSWER_TIMEOUT_S, body)
+            return self._request(
+                "POST", url, headers, patience.post_silence_s, patience.post_answer_s, last_s, body
+            )
         except Passing as passing:
             raise passing.error from None
 
@@ -103,17 +215,19 @@ class Transport:
         """Whether anything of a request has left this machine, or may have."""
         return self._sent.is_set()
 
-    def get_file(self, url: str) -> requests.Response:
+    def get_file(
+        self, url: str, headers: Mapping[str, str] | None = None, *, last_s: float
+    ) -> Answer:
         """Like `get`, with redirects followed as long as each leads to a URL that a session may
         name itself: https, or this machine if the service is there.
         """
         for _ in range(MAX_REDIRECTS + 1):
-            response = self.get(url)
-            if response.status_code not in (301, 302, 303, 307, 308):
-                return response
-            response.close()
+            answer = self.get(url, headers, last_s=last_s)
+            if answer.status not in (301, 302, 303, 307, 308):
+                return answer
+            answer.close()
             try:
-                target = urljoin(url, response.headers.get("Location", ""))
+                target = urljoin(url, answer.headers.get("Location", ""))
             except ValueError:
                 target = ""
             allowed = remote_file(target, self.links)
@@ -127,74 +241,110 @@ class Transport:
         method: str,
         url: str,
         headers: Mapping[str, str] | None,
-        read_timeout_s: float,
+        silence_s: float,
+        answer_s: float,
+        last_s: float,
         body: bytes | None = None,
-    ) -> requests.Response:
+    ) -> Answer:
         host = _host(url)
         sent = {"User-Agent": "csm-retopo", "Accept-Encoding": "identity", **(headers or {})}
         proxies = {} if is_loopback(host) else requests.utils.get_environ_proxies(url)
+        if any(proxy.lower().startswith("socks") for proxy in proxies.values()):
+            # Their connections are made elsewhere: nothing would bound them.
+            raise Unreachable(host, "the proxy that is set can't be used")
+        self._keep_pause(urlsplit(url).netloc)
+        end_s = min(time.monotonic() + answer_s, last_s)
+        exchange = Exchange(host, self.own_host, self.cancellation, self._clock, end_s)
         try:
-            return self._session.request(
-                method,
-                url,
-                headers=sent,
-                data=body,
-                proxies=proxies,
-                verify=self._ca_bundle,
-                timeout=(CONNECT_TIMEOUT_S, read_timeout_s),
-                stream=True,
-                allow_redirects=False,
-            )
-        except (OSError, urllib3.exceptions.HTTPError, ValueError) as error:
+            with busy_with(exchange):
+                response = self._session.request(
+                    method,
+                    url,
+                    headers=sent,
+                    data=body,
+                    proxies=proxies,
+                    verify=self._ca_bundle,
+                    timeout=(self.patience.connect_s, silence_s),
+                    stream=True,
+                    allow_redirects=False,
+                )
+            # What ended in the middle of its headers looks like a whole answer without the rest.
+            exchange.check()
+            return Answer(response, exchange, self.patience, last_s)
+        except BaseException as error:
+            exchange.close()
+            if not isinstance(error, OSError | urllib3.exceptions.HTTPError | ValueError):
+                raise
             self.cancellation.check()
-            raise _explained(host, error) from None
+            raise _explained(exchange, error) from None
 
-    def retrying(self, action: Callable[[], _T]) -> _T:
-        """The result of `action`, tried again when it raises Passing, with jittered pauses.
+    def retrying(
+        self,
+        action: Callable[[float], _T],
+        within_s: float,
+        gained: Callable[[], int] = lambda: 0,
+    ) -> _T:
+        """The result of `action`, tried again when it raises Passing, with jittered pauses. All
+        tries together take `within_s` at most: `action` is told when that is over. `gained` says
+        how many bytes came so far, so that tries which make headway are not counted as in vain.
 
         Raises what `action` raises, and the error inside the last Passing.
         """
-        for attempt in range(ATTEMPTS):
+        last_s = time.monotonic() + within_s
+        patience = self.patience
+        in_vain = had = 0
+        for tried in range(1, patience.most_tries + 1):
             self.cancellation.check()
             try:
-                return action()
+                return action(last_s)
             except Passing as passing:
                 self.cancellation.check()
-                if attempt == ATTEMPTS - 1:
-                    raise passing.error from None
-                pause_s = random.uniform(0.5, 1.0) * FIRST_PAUSE_S * 2**attempt
-                if passing.retry_after_s is not None:
-                    pause_s = max(pause_s, passing.retry_after_s)
-                if pause_s > LONGEST_PAUSE_S:
-                    raise passing.error from None
+                error, asked = passing.error, passing.pause
+            in_vain = 1 if gained() - had >= HEADWAY_BYTES else in_vain + 1
+            had = gained()
+            pause_s = random.uniform(0.5, 1.0) * patience.first_pause_s * 2 ** (in_vain - 1)
+            if asked is not None and asked.seconds is not None:
+                pause_s = max(pause_s, asked.seconds)
+            is_too_long = pause_s > patience.longest_pause_s or time.monotonic() + pause_s >= last_s
+            if is_too_long or in_vain == patience.tries or tried == patience.most_tries:
+                raise error
+            if asked is not None:
+                self._pauses[asked.place] = max(
+                    time.monotonic() + pause_s, self._pauses.get(asked.place, 0.0)
+                )
+            else:
                 self.cancellation.sleep(pause_s)
         raise AssertionError("unreachable")
 
+    def _keep_pause(self, place: str) -> None:
+        """Wait as long as a host has asked for, whichever request it was that it told."""
+        while (left_s := self._pauses.get(place, 0.0) - time.monotonic()) > 0:
+            # Not all at once, then.
+            self.cancellation.sleep(left_s * random.uniform(1.0, 1.1))
+        self.cancellation.check()
 
-def raise_for_trouble(response: requests.Response) -> None:
+
+def raise_for_trouble(answer: Answer) -> None:
     """Raise Passing for the statuses that ask to try again, ServerFailure for other 5xx."""
-    status = response.status_code
-    host = _host(response.url)
-    if status == 429:
-        raise Passing(RateLimited(), _retry_after_s(response))
-    if status in (408, 500, 502, 503, 504):
-        raise Passing(ServerFailure(host, status), _retry_after_s(response))
+    status = answer.status
+    if status in (408, 429, 500, 502, 503, 504):
+        seconds = _retry_after_s(answer.headers)
+        is_asked = status == 429 or seconds is not None
+        error = RateLimited() if status == 429 else ServerFailure(answer.host, status)
+        raise Passing(error, Pause(answer.origin, seconds) if is_asked else None)
     if status >= 500:
-        raise ServerFailure(host, status)
+        raise ServerFailure(answer.host, status)
 
 
-def content_length(response: requests.Response) -> int | None:
-    """How many bytes the body has on the wire, if that is told and counts."""
-    if "Transfer-Encoding" in response.headers:  # then it doesn't
-        return None
-    text = response.headers.get("Content-Length", "")
-    return int(text) if text.isascii() and text.isdigit() else None
-
-
-def _explained(host: str, error: Exception) -> Exception:
+def _explained(exchange: Exchange, error: BaseException) -> Exception:
     """What a request raises in place of an error from below."""
+    host = exchange.host
+    if exchange.is_refused:
+        return Unreachable(host, "its address is not a public one")
+    if exchange.is_late:
+        return Passing(Unreachable(host, "it took too long to answer"))
     match error:
-        case requests.exceptions.SSLError():
+        case requests.exceptions.SSLError() if not _is_cut(error):
             return Unreachable(host, "a secure connection (TLS) to it can't be made here")
         case requests.exceptions.InvalidSchema() | requests.exceptions.InvalidProxyURL():
             return Unreachable(host, "the proxy that is set can't be used")
@@ -211,10 +361,36 @@ def _explained(host: str, error: Exception) -> Exception:
     return Passing(Unreachable(host, reason))
 
 
-def _retry_after_s(response: requests.Response) -> float | None:
-    """Seconds; a date, or anything else, counts as not said."""
-    text = response.headers.get("Retry-After", "").strip()
-    return float(text) if text.isascii() and text.isdigit() else None
+def _is_cut(error: BaseException) -> bool:
+    """Whether a failure of TLS is just a connection that broke."""
+    below: BaseException | None = error
+    while below is not None:
+        if isinstance(below, ssl.SSLEOFError | ConnectionError):
+            return not isinstance(below, requests.exceptions.ConnectionError)
+        below = below.__context__
+    return False
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds, from a number or a date; None for anything else, and for what is over already.
+
+    A date is compared with the answer's own: the two clocks need not agree.
+    """
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    then = _moment(text)
+    if then is None:
+        return None
+    now = _moment(headers.get("Date", "")) or datetime.now(UTC)
+    return max((then - now).total_seconds(), 0.0) or None
+
+
+def _moment(text: str) -> datetime | None:
+    with contextlib.suppress(ValueError, TypeError, IndexError, OverflowError):
+        moment = parsedate_to_datetime(text)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return None
 
 
 def _host(url: str | None) -> str:
@@ -225,123 +401,3 @@ class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
         """None: even when it is not to follow a redirect, requests would read all of its body."""
         return
-
-
-class _Hush(threading.local):
-    """A filter for what urllib3 logs of this thread's request: its URL, a credential."""
-
-    on = False
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not self.on
-
-
-_hush = _Hush()
-for _name in ("urllib3.connection", "urllib3.connectionpool"):
-    logging.getLogger(_name).addFilter(_hush)
-
-
-class _Adapter(HTTPAdapter):
-    """Connections that a Cancellation can end, at any stage, and that set `sent` before anything of
-    a request goes out.
-    """
-
-    def __init__(self, cancellation: Cancellation, connections: int, sent: threading.Event) -> None:
-        self._pool_classes = _pool_classes(cancellation, sent)
-        self._sent = sent
-        super().__init__(pool_connections=4, pool_maxsize=connections, max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = self._pool_classes
-
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **kwargs)
-        if proxy.lower().startswith("socks"):  # those bring connection classes of their own
-            self._sent.set()  # from here on, that is more than anybody can tell
-        else:
-            manager.pool_classes_by_scheme = self._pool_classes
-        return manager
-
-
-def _pool_classes(
-    cancellation: Cancellation, sent: threading.Event
-) -> dict[str, type[HTTPConnectionPool]]:
-    """urllib3's pools, with connections whose sockets `cancellation` watches from the first SYN.
-
-    What an exception says is not enough to tell whether a request went out: urllib3 1.26 calls a
-    connection that breaks while it waits for the answer a proxy's or TLS's failure.
-    """
-
-    class Watched(HTTPConnection):
-        _handle: socket.socket | None = None
-        _is_connecting = False
-
-        def _new_conn(self) -> socket.socket:
-            timeout = self.timeout if isinstance(self.timeout, int | float) else CONNECT_TIMEOUT_S
-            reason: OSError | None = None
-            try:
-                addresses = socket.getaddrinfo(self._dns_host, self.port, 0, socket.SOCK_STREAM)
-            except OSError as error:
-                raise NewConnectionError(self, "the name can't be resolved") from error
-            for family, kind, protocol, _, address in addresses:
-                sock = socket.socket(family, kind, protocol)
-                cancellation.watch(sock)
-                try:
-                    for option in self.socket_options or ():
-                        sock.setsockopt(*option)
-                    sock.settimeout(timeout)
-                    cancellation.check()
-                    sock.connect(address)
-                except (OSError, Cancelled) as error:
-                    sock.close()
-                    if isinstance(error, Cancelled):
-                        raise NewConnectionError(self, "cancelled") from error
-                    reason = error
-                else:
-                    # TLS takes the socket over into an object of its own, which is known only
-                    # when the handshake is done: until then a duplicate stands for it.
-                    self._handle = sock.dup()
-                    cancellation.watch(self._handle)
-                    return sock
-            if isinstance(reason, TimeoutError):
-                raise ConnectTimeoutError(self, "no answer") from reason
-            raise NewConnectionError(self, "no connection") from reason
-
-        def send(self, data: Any) -> None:
-            if self.sock is None:
-                self.connect()
-            if not self._is_connecting:  # then it is the CONNECT for a proxy
-                sent.set()
-                # After it: who cancels, and then finds that nothing was sent, can rely on that.
-                cancellation.check()
-            super().send(data)
-
-        def connect(self) -> None:
-            self._is_connecting = True
-            try:
-                super().connect()
-            finally:
-                self._is_connecting = False
-                if self._handle is not None:
-                    self._handle.close()
-                    self._handle = None
-            cancellation.watch(self.sock)
-
-    class WatchedTLS(Watched, HTTPSConnection):
-        pass
-
-    class Pool(HTTPConnectionPool):
-        ConnectionCls = Watched
-
-        def _make_request(self, *args: Any, **kwargs: Any) -> Any:
-            _hush.on = True
-            try:
-                return super()._make_request(*args, **kwargs)
-            finally:
-                _hush.on = False
-
-    class PoolTLS(Pool, HTTPSConnectionPool):
-        ConnectionCls = WatchedTLS
-
-    return {"http": Pool, "https": PoolTLS}

@@ -71,6 +71,7 @@ def import_job(
         outcome = running.run()
     finally:
         running.close(CLOSE_TIMEOUT_S)
+    running.note_failures()
     if outcome.error is not None:
         raise outcome.error
     text, is_error = running.conclusion(key)

@@ -32,6 +32,7 @@ from ..api.jobs import (
     Waiting,
 )
 from ..api.session import NOT_NAMED, Session, Variation
+from . import failures
 from .background.converter import Answer, Converted, Converter, NoProcess, run_here
 from .measure.metrics import DEVIATION_KEYS
 from .models import (
@@ -223,6 +224,19 @@ class Import(Stepwise):
         if outcome.warnings and outcome.error is None:
             text = "; ".join([text, *outcome.warnings])
         return text, not outcome.is_complete
+
+    def note_failures(self) -> None:
+        """Have the panel show the meshes that may be had another time."""
+        outcome = self.outcome
+        if outcome.session is None or isinstance(outcome.error, Cancelled):
+            return
+        meshes = [*outcome.variations, *([outcome.source] if outcome.source else [])]
+        failed = [each for each in meshes if each.status is Status.FAILED]
+        retriable = failed if self._job.can_fetch_again else []
+        failures.note(
+            outcome.session.session_id,
+            [failures.Failure(each.name, each.error or "") for each in retriable],
+        )
 
     @property
     def pause_s(self) -> float:

@@ -247,6 +247,14 @@ class CSM_RETOPO_PG_job(bpy.types.PropertyGroup):
     )
 
 
+class CSM_RETOPO_PG_failure(bpy.types.PropertyGroup):
+    """A variation, or a source, that could not be had, as the panel shows it."""
+
+    session_id: StringProperty(name="Session", description="The session it belongs to")
+    title: StringProperty(name="Name", description="What it is called in its session")
+    reason: StringProperty(name="Reason", description="Why it could not be had")
+
+
 class CSM_RETOPO_PG_gallery(bpy.types.PropertyGroup):
     """Whether the artist has had a session's previews shown, or hidden; its name is the session's
     ID.
@@ -269,6 +277,7 @@ class CSM_RETOPO_PG_state(bpy.types.PropertyGroup):
         options={"SKIP_SAVE"},
     )
     jobs: CollectionProperty(type=CSM_RETOPO_PG_job, options={"SKIP_SAVE"})
+    failures: CollectionProperty(type=CSM_RETOPO_PG_failure, options={"SKIP_SAVE"})
     table_page: IntProperty(
         name="Page", description="Which page of the table is shown", min=0, options={"SKIP_SAVE"}
     )
@@ -335,6 +344,7 @@ _register, _unregister = bpy.utils.register_classes_factory(
         CSM_RETOPO_PG_row,
         CSM_RETOPO_PG_collection,
         CSM_RETOPO_PG_job,
+        CSM_RETOPO_PG_failure,
         CSM_RETOPO_PG_gallery,
         CSM_RETOPO_PG_state,
     )

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import bpy
 
 from ..api.errors import CsmError
+from . import failures
 from .stepping import STEP_BUDGET_S
 
 SHUTDOWN_S = 1.5
@@ -67,6 +68,9 @@ class Work(Protocol):
 
     def conclusion(self, key: str) -> tuple[str, bool]:
         """What to tell the artist at its end, and whether something went wrong."""
+
+    def note_failures(self) -> None:
+        """At its end: have the panel show what may be had another time."""
 
 
 _running: dict[str, Work] = {}
@@ -186,7 +190,9 @@ def _begin(key: str) -> bool:
 
 def _finish(key: str) -> None:
     _queued.discard(key)
-    text, is_error = _running.pop(key).conclusion(key)
+    work = _running.pop(key)
+    text, is_error = work.conclusion(key)
+    work.note_failures()
     show_message(text, is_error=is_error)
 
 
@@ -225,6 +231,7 @@ def redraw() -> None:
 def _on_load(*_: object) -> None:
     """Before another file is loaded: what is on its way belongs to the one that is left."""
     stop_all()
+    failures.clear()
 
 
 @bpy.app.handlers.persistent

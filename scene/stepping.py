@@ -35,6 +35,9 @@ class Stepwise:
     def place(self) -> None:
         """Put what is ready in its place now."""
 
+    def note_failures(self) -> None:
+        """Have the panel show what could not be had and may be had another time."""
+
     def step(self, wait_s: float = 0.0) -> None:
         """Move on a little: do what can be done now, and take up what others have to tell.
 

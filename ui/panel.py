@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from .. import __package__ as base_package
 from ..api.errors import ConfigurationError
@@ -50,6 +53,32 @@ class CSM_RETOPO_PT_import(bpy.types.Panel):
 
         if state.message:
             draw_text(layout, context, state.message, "ERROR" if state.message_is_error else "INFO")
+        _draw_failures(layout, context, state)
+
+
+_MOST_FAILURES = 8
+
+
+def _draw_failures(layout: bpy.types.UILayout, context: bpy.types.Context, state: Any) -> None:
+    """A row for each variation that could not be had, with a button that fetches what is missing
+    of its session.
+    """
+    under_way = {job.key for job in state.jobs}
+    for failure in state.failures[:_MOST_FAILURES]:
+        column = layout.column(align=True)
+        row = column.row(align=True)
+        row.label(text=failure.title, translate=False, icon="CANCEL")
+        row = row.row(align=True)
+        row.alignment = "RIGHT"
+        row.enabled = failure.session_id not in under_way
+        row.operator_context = "INVOKE_DEFAULT"
+        row.operator(
+            "csm_retopo.import_session", text="Retry", icon="FILE_REFRESH"
+        ).session_id = failure.session_id
+        if failure.reason not in state.message:  # it need not be said twice
+            draw_text(column, context, failure.reason, "BLANK1")
+    if (more := len(state.failures) - _MOST_FAILURES) > 0:
+        layout.label(text=iface_("And {} more").format(more), translate=False)
 
 
 def _draw_trouble(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:

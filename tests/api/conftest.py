@@ -1,26 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes `csm_retopo.api` importable where there is no Blender, and brings the stand-in up."""
+"""Brings the stand-in up."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import socket
-import sys
-import types
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import without_blender  # noqa: F401 - before anything of api/
 
 from standin import StandIn
-
-ROOT = Path(__file__).resolve().parents[2]
-
-# The checkout's folder may have any name, and its __init__.py needs Blender.
-package = types.ModuleType("csm_retopo")
-package.__path__ = [str(ROOT)]
-sys.modules["csm_retopo"] = package
 
 
 @pytest.fixture
@@ -31,7 +23,6 @@ def cache_root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def service(
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
     cache_root: Path,
@@ -41,9 +32,6 @@ def service(
     """
     from fetching import FILES, SECRETS, job_threads, session_document
 
-    from csm_retopo.api import transport
-
-    monkeypatch.setattr(transport, "FIRST_PAUSE_S", 0.02)
     caplog.set_level(logging.DEBUG)
     with StandIn() as running:
         running.add_session(document=session_document(), files=FILES)

@@ -11,7 +11,7 @@ import time
 import traceback
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +30,7 @@ from csm_retopo.api.jobs import (
     Progress,
     Stopped,
 )
+from csm_retopo.api.patience import Patience
 from csm_retopo.api.settings import Service
 from standin import StandIn
 
@@ -37,6 +38,17 @@ SESSION_ID = "SESSION_1747336753_6390509"
 VARIATIONS = 3
 SECRETS = ("CANARY", "artist@example", "artist%40example")
 """Parts of the stand-in's keys, of its signatures, and of the account's e-mail in its URLs."""
+
+QUICK = Patience(first_pause_s=0.02)
+"""Tries again at once."""
+IMPATIENT = replace(QUICK, connect_s=0.2, silence_s=0.2, post_silence_s=0.3)
+FOR_EVER = 1000.0
+PATIENT = replace(
+    QUICK,
+    **dict.fromkeys(("connect_s", "silence_s", "answer_s", "slow_s"), FOR_EVER),
+    **dict.fromkeys(("session_s", "file_s"), FOR_EVER),
+)
+"""No time-out of its own ends a wait before the test does."""
 
 _M = TypeVar("_M")
 
@@ -60,7 +72,18 @@ def obj(vertices: int = 3000) -> bytes:
     return b"".join(b"v %d %d 0\n" % (n, vertices) for n in range(vertices)) + b"f 1 2 3\n"
 
 
-FILES = {"mesh.glb": b"glTF" + bytes(range(256)) * 40}
+def glb(size: int = 10_240) -> bytes:
+    """A GLB that holds a mesh, and so much data."""
+    data = (bytes(range(256)) * (size // 256 + 1))[:size]
+    gltf = {"asset": {"version": "2.0"}, "meshes": [{}], "buffers": [{"byteLength": len(data)}]}
+    text = json.dumps(gltf).encode()
+    text += b" " * (-len(text) % 4)
+    chunks = struct.pack("<I4s", len(text), b"JSON") + text
+    chunks += struct.pack("<I4s", len(data), b"BIN\0") + data
+    return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
+
+
+FILES = {"mesh.glb": glb()}
 for _number in range(VARIATIONS):
     FILES[f"retopo_mesh_{_number}.obj"] = obj(3000 + _number)
     FILES[f"retopo_render_{_number}.png"] = png(4 + _number)
@@ -129,7 +152,13 @@ def download_job(service: StandIn, cache_root: Path, **options: Any) -> Download
     """The job that brings the session from the stand-in."""
     account = Service(service.api_url, options.pop("key", service.key))
     session_id = options.pop("session_id", SESSION_ID)
+    options.setdefault("patience", QUICK)
     return DownloadJob(session_id, account, Cache(cache_root), **options)
+
+
+def patient_job(service: StandIn, cache_root: Path, **options: Any) -> DownloadJob:
+    """The same, which waits for ever."""
+    return download_job(service, cache_root, patience=PATIENT, **options)
 
 
 @dataclass

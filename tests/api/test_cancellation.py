@@ -12,17 +12,18 @@ import pytest
 from fetching import (
     CACHED_AS,
     FILES,
+    FOR_EVER,
+    PATIENT,
     SESSION_ID,
     Run,
-    download_job,
     job_threads,
+    patient_job,
     run,
     session_document,
     wait_until,
     write_folder,
 )
 
-from csm_retopo.api import transport
 from csm_retopo.api.cache import Cache
 from csm_retopo.api.cancellation import Cancellation
 from csm_retopo.api.errors import Cancelled
@@ -33,7 +34,6 @@ from standin import Fault, StandIn
 TOLD_WITHIN_S = 1.0
 GONE_WITHIN_S = 3.0
 OBJ_NAME = "retopo_mesh_0.obj"
-FOR_EVER = 1000.0
 
 
 def require_prompt_end(job: Job) -> None:
@@ -54,13 +54,6 @@ def brought_but(missing: int) -> Callable[[Run], bool]:
     return lambda told: len(told.ready) >= len(CACHED_AS) - missing
 
 
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No time-out of its own ends a wait before the test does."""
-    monkeypatch.setattr(transport, "CONNECT_TIMEOUT_S", FOR_EVER)
-    monkeypatch.setattr(transport, "READ_TIMEOUT_S", FOR_EVER)
-
-
 @pytest.mark.parametrize(
     "fault",
     [
@@ -79,7 +72,7 @@ def test_while_the_other_side_takes_its_time(
     fault: Fault,
 ) -> None:
     service.add_fault(name, fault, times=None)
-    job = download_job(service, cache_root)
+    job = patient_job(service, cache_root)
     if name == SESSION_ID:
         run(job, until=lambda told: bool(service.api_requests))
     else:
@@ -91,7 +84,7 @@ def test_while_the_other_side_takes_its_time(
 
 def test_while_every_connection_is_busy(service: StandIn, cache_root: Path) -> None:
     service.add_fault("/inference-outputs/*", Fault("stall", after_bytes=20), times=None)
-    job = download_job(service, cache_root)
+    job = patient_job(service, cache_root)
     run(job, until=lambda told: len(service.file_requests) == len(CACHED_AS))
     require_prompt_end(job)
 
@@ -101,7 +94,9 @@ def test_while_a_connection_is_made(
     cache_root: Path,
     silent_address: str,
 ) -> None:
-    job = DownloadJob(SESSION_ID, Service(silent_address, "CANARY-KEY"), Cache(cache_root))
+    job = DownloadJob(
+        SESSION_ID, Service(silent_address, "CANARY-KEY"), Cache(cache_root), patience=PATIENT
+    )
     job.start()
     time.sleep(0.3)
     require_prompt_end(job)
@@ -110,7 +105,9 @@ def test_while_a_connection_is_made(
 def test_while_tls_is_agreed_on(service: StandIn, cache_root: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"https://127.0.0.1:{listener.getsockname()[1]}"
-        job = DownloadJob(SESSION_ID, Service(url, "CANARY-KEY"), Cache(cache_root))
+        job = DownloadJob(
+            SESSION_ID, Service(url, "CANARY-KEY"), Cache(cache_root), patience=PATIENT
+        )
         job.start()
         sock, _ = listener.accept()
         with sock:
@@ -128,7 +125,7 @@ def test_while_a_proxy_takes_its_time(
     with socket.create_server(("127.0.0.1", 0)) as listener:
         monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{listener.getsockname()[1]}")
         account = Service("https://csm.example", "CANARY-KEY")
-        job = DownloadJob(SESSION_ID, account, Cache(cache_root))
+        job = DownloadJob(SESSION_ID, account, Cache(cache_root), patience=PATIENT)
         job.start()
         sock, _ = listener.accept()
         with sock:
@@ -138,7 +135,7 @@ def test_while_a_proxy_takes_its_time(
 
 def test_while_a_running_session_is_waited_for(service: StandIn, cache_root: Path) -> None:
     service.add_session(document=session_document(), polls_until_complete=1000)
-    job = download_job(service, cache_root, wait_s=FOR_EVER)
+    job = patient_job(service, cache_root, wait_s=FOR_EVER)
     run(job, until=lambda told: bool(told.of(Waiting)))
     require_prompt_end(job)
     assert len(service.api_requests) == 1
@@ -152,7 +149,7 @@ def test_while_it_pauses_before_another_try(
 ) -> None:
     fault = Fault("status", status=503, headers={"Retry-After": "19"})
     service.add_fault(name, fault, times=None)
-    job = download_job(service, cache_root)
+    job = patient_job(service, cache_root)
     run(job, until=lambda told: any(request.name == name for request in service.requests))
     time.sleep(0.1)
     require_prompt_end(job)
@@ -161,7 +158,7 @@ def test_while_it_pauses_before_another_try(
 def test_while_links_are_renewed(service: StandIn, cache_root: Path) -> None:
     service.add_fault(SESSION_ID, Fault("expired"))
     service.add_fault(SESSION_ID, Fault("stall"), times=None)
-    job = download_job(service, cache_root)
+    job = patient_job(service, cache_root)
     run(job, until=lambda told: len(service.api_requests) == 2)
     require_prompt_end(job)
 
@@ -171,7 +168,7 @@ def test_while_bytes_come_in(
 ) -> None:
     with StandIn(bandwidth_bps=20_000) as slow:
         slow.add_session(document=session_document(), files=FILES)
-        job = download_job(slow, cache_root)
+        job = patient_job(slow, cache_root)
         run(
             job,
             until=lambda told: any(each.received_bytes for each in told.of(Progress)),
@@ -181,7 +178,7 @@ def test_while_bytes_come_in(
 
 
 def test_before_it_starts(service: StandIn, cache_root: Path) -> None:
-    job = download_job(service, cache_root)
+    job = patient_job(service, cache_root)
     job.cancel()
     job.start()
     require_prompt_end(job)
@@ -189,14 +186,14 @@ def test_before_it_starts(service: StandIn, cache_root: Path) -> None:
 
 
 def test_without_ever_being_started(service: StandIn, cache_root: Path) -> None:
-    job = download_job(service, cache_root)
+    job = patient_job(service, cache_root)
     job.cancel()
     job.join(1.0)
     assert job.poll() == Stopped()
 
 
 def test_when_it_was_over_already(service: StandIn, cache_root: Path) -> None:
-    job = download_job(service, cache_root)
+    job = patient_job(service, cache_root)
     run(job).require_whole()
     job.cancel()
     assert job.poll() is None
@@ -211,12 +208,12 @@ def test_a_folder_s_job_ends_too(tmp_path: Path) -> None:
 
 def test_what_was_whole_before_is_there_the_next_time(service: StandIn, cache_root: Path) -> None:
     service.add_fault(OBJ_NAME, Fault("stall", after_bytes=1000))
-    job = download_job(service, cache_root)
+    job = patient_job(service, cache_root)
     run(job, until=brought_but(1))
     job.cancel()
     job.join(GONE_WITHIN_S)
     service.clear()
-    run(download_job(service, cache_root)).require_whole()
+    run(patient_job(service, cache_root)).require_whole()
     assert [request.name for request in service.file_requests] == [OBJ_NAME]
 
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 import requests
-from fetching import FILES, SESSION_ID, download_job, run, session_document
+from fetching import FILES, IMPATIENT, SESSION_ID, download_job, run, session_document
 
-from csm_retopo.api import client, transport
+from csm_retopo.api import client
 from csm_retopo.api.cache import Cache
 from csm_retopo.api.errors import (
     BadKey,
@@ -110,15 +110,13 @@ BROKE = "the connection broke"
 def test_what_goes_wrong_is_told_in_a_sentence(
     service: StandIn,
     cache_root: Path,
-    monkeypatch: pytest.MonkeyPatch,
     fault: Fault,
     error: type[CsmError],
     reason: str,
     tries: int,
 ) -> None:
-    monkeypatch.setattr(transport, "READ_TIMEOUT_S", 0.2)
     service.add_fault(SESSION_ID, fault, times=None)
-    told = run(download_job(service, cache_root))
+    told = run(download_job(service, cache_root, patience=IMPATIENT))
     assert told.messages == [Failed(told.error)]
     assert type(told.error) is error
     assert str(told.error) == SENTENCES[error].format(reason)
@@ -235,7 +233,7 @@ def closed_port() -> int:
 
 
 def unreachable(cache_root: Path, url: str) -> str:
-    told = run(DownloadJob(SESSION_ID, Service(url, KEY), Cache(cache_root)))
+    told = run(DownloadJob(SESSION_ID, Service(url, KEY), Cache(cache_root), patience=IMPATIENT))
     assert type(told.error) is Unreachable
     assert KEY not in str(told.error)
     return str(told.error)
@@ -333,14 +331,13 @@ def test_an_ipv6_address_is_reached(service: StandIn, cache_root: Path) -> None:
         except OSError:
             pytest.skip("this machine has no IPv6")
         account = Service(f"http://[::1]:{server.port}", KEY)
-        told = run(DownloadJob(SESSION_ID, account, Cache(cache_root)))
+        told = run(DownloadJob(SESSION_ID, account, Cache(cache_root), patience=IMPATIENT))
     assert type(told.error) is NoSuchSession
 
 
 def test_a_machine_that_does_not_answer(
-    service: StandIn, cache_root: Path, monkeypatch: pytest.MonkeyPatch, silent_address: str
+    service: StandIn, cache_root: Path, silent_address: str
 ) -> None:
-    monkeypatch.setattr(transport, "CONNECT_TIMEOUT_S", 0.2)
     assert unreachable(cache_root, silent_address) == (
         "127.0.0.1 can't be reached: it does not answer. Check the network and try again"
     )

@@ -13,6 +13,7 @@ import pytest
 from fetching import (
     CACHED_AS,
     FILES,
+    IMPATIENT,
     SESSION_ID,
     VARIATIONS,
     Run,
@@ -24,7 +25,7 @@ from fetching import (
     wait_until,
 )
 
-from csm_retopo.api import downloads, jobs, transport
+from csm_retopo.api import downloads, jobs
 from csm_retopo.api.jobs import FileKind, Finished, SessionRead
 from standin import ACCOUNT, SIGNATURE, Fault, StandIn
 
@@ -262,21 +263,14 @@ def fault_id(value: object) -> str:
     return f"{value.kind}-{value.status or value.after_bytes}" if isinstance(value, Fault) else ""
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "READ_TIMEOUT_S", 0.2)
-
-
-@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(("fault", "reason"), PASSING, ids=fault_id)
 def test_a_second_try_helps(service: StandIn, cache_root: Path, fault: Fault, reason: str) -> None:
     service.add_fault(OBJ_NAME, fault)
-    run(download_job(service, cache_root)).require_whole()
+    run(download_job(service, cache_root, patience=IMPATIENT)).require_whole()
     assert requests_for(service, OBJ_NAME) == 2
     assert service.pending_faults == []
 
 
-@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("fault", "reason", "tries"),
     [*((*each, 3) for each in PASSING), *((*each, 1) for each in LASTING)],
@@ -286,7 +280,7 @@ def test_a_file_that_can_t_be_had_costs_no_other(
     service: StandIn, cache_root: Path, fault: Fault, reason: str, tries: int
 ) -> None:
     service.add_fault(OBJ_NAME, fault, times=None)
-    told = run(download_job(service, cache_root))
+    told = run(download_job(service, cache_root, patience=IMPATIENT))
     require_only_failed(told, (MESH, 0), reason)
     assert requests_for(service, OBJ_NAME) == tries or fault.kind == "redirect_loop"
     assert not list((cache_root / SESSION_ID).glob("variation_0.obj*"))

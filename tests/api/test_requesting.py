@@ -20,6 +20,8 @@ import pytest
 import trustme
 from fetching import (
     FILES,
+    IMPATIENT,
+    QUICK,
     SESSION_ID,
     job_threads,
     run,
@@ -36,6 +38,7 @@ from csm_retopo.api.errors import (
     StillRunning,
 )
 from csm_retopo.api.jobs import Finished, Stopped, Waiting
+from csm_retopo.api.patience import Patience
 from csm_retopo.api.requesting import RequestJob, Wish, find_requested
 from csm_retopo.api.settings import Service
 from standin import FORBIDDEN_KEY, KEY, Fault, Request, StandIn
@@ -48,7 +51,7 @@ LOOK = "Look at your sessions on the service before you request again: each requ
 
 def request_job(service: StandIn, cache_root: Path, **options: Any) -> RequestJob:
     account = Service(service.api_url, options.pop("key", service.key))
-    options = {"wait_s": 30.0, "poll_interval_s": 0.02, **options}
+    options = {"wait_s": 30.0, "poll_interval_s": 0.02, "patience": QUICK, **options}
     return RequestJob(options.pop("wish", WISH), account, Cache(cache_root), **options)
 
 
@@ -213,13 +216,11 @@ def test_five_jobs_at_once_are_the_limit(service: StandIn, cache_root: Path) -> 
 def test_what_may_have_arrived_is_not_sent_again(
     service: StandIn,
     cache_root: Path,
-    monkeypatch: pytest.MonkeyPatch,
     fault: Fault,
     reason: str,
 ) -> None:
-    monkeypatch.setattr(transport, "ANSWER_TIMEOUT_S", 0.3)
     service.add_fault(POST, fault, times=None)
-    told = run(request_job(service, cache_root))
+    told = run(request_job(service, cache_root, patience=IMPATIENT))
     assert type(told.error) is RequestUncertain
     assert str(told.error) == (
         f"It is not known whether the service took the request ({reason}). {LOOK}"
@@ -251,8 +252,8 @@ def not_requested(job: RequestJob) -> str:
     return str(error)
 
 
-def job_for(url: str, cache_root: Path) -> RequestJob:
-    return RequestJob(WISH, Service(url, KEY), Cache(cache_root), wait_s=30.0)
+def job_for(url: str, cache_root: Path, patience: Patience = QUICK) -> RequestJob:
+    return RequestJob(WISH, Service(url, KEY), Cache(cache_root), wait_s=30.0, patience=patience)
 
 
 @contextlib.contextmanager
@@ -294,10 +295,10 @@ def test_nothing_is_sent_where_nobody_listens(service: StandIn, cache_root: Path
 
 
 def test_nothing_is_sent_where_nobody_answers(
-    service: StandIn, cache_root: Path, silent_address: str, monkeypatch: pytest.MonkeyPatch
+    service: StandIn, cache_root: Path, silent_address: str
 ) -> None:
-    monkeypatch.setattr(transport, "CONNECT_TIMEOUT_S", 0.2)
-    assert "it does not answer" in not_requested(job_for(silent_address, cache_root))
+    job = job_for(silent_address, cache_root, IMPATIENT)
+    assert "it does not answer" in not_requested(job)
 
 
 def test_nothing_is_sent_to_a_name_that_nobody_knows(

@@ -47,8 +47,10 @@ def test_an_import_waits_for_object_mode_and_another_adds_nothing(
     blender.play("importing.in_edit_mode_then_from_folder", folder=str(sample))
 
 
-def test_errors_are_shown_in_the_panel(blender: Blender, service: StandIn) -> None:
-    service.add_fault("retopo_mesh_1.obj", Fault("html_200"), times=None)
+def test_errors_are_shown_in_the_panel_and_a_retry_helps(
+    blender: Blender, service: StandIn
+) -> None:
+    service.add_fault("retopo_mesh_1.obj", Fault("html_200"))
     blender.play(
         "importing.errors",
         service=service,

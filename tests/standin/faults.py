@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import http
 import json
+import re
 import struct
 import threading
 import zlib
@@ -20,24 +21,35 @@ from typing import Literal, get_args
 from .wire import Connection, Request, Response
 
 Kind = Literal[
+    "chunk_extension",
     "chunked",
     "close",
+    "continue_flood",
     "corrupt",
     "drip_body",
     "drip_headers",
     "expired",
+    "flood_headers",
     "gzip",
     "gzip_bomb",
     "html_200",
+    "huge_header",
     "large_body",
     "no_length",
     "not_json",
+    "range_416",
+    "range_ignored",
+    "range_no_validator",
+    "range_other_file",
+    "range_wrong_offset",
+    "range_wrong_total",
     "redirect",
     "redirect_loop",
     "replace",
     "reset",
     "stall",
     "status",
+    "trailer_flood",
     "truncate",
     "truncate_no_length",
     "wrong_length_short",
@@ -47,6 +59,7 @@ LOOP_PATH = "/redirect-loop/"
 
 _HTML = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Hello</body></html>\n"
 _MEBIBYTE = 1 << 20
+_RANGE_NUMBERS = re.compile(r"(\w+) (\d+)-(\d+)/(\d+)")
 
 
 @dataclass(frozen=True)
@@ -55,7 +68,8 @@ class Fault:
 
     Instead of the real answer:
 
-    - `status`: `status` (503 if not given) with `body`, `content_type` and `headers`
+    - `status`: `status` (503 if not given) with `body`, `content_type` and `headers`,
+      which may hold another Content-Length
     - `html_200`: a web page with status 200
     - `not_json`: status 200, called JSON, but cut off in the middle
     - `redirect`: `status` (302 if not given) to `location`
@@ -76,6 +90,18 @@ class Fault:
     - `drip_headers`, `drip_body`: a byte every `interval_s`; of the body after `after_bytes` (or 0)
     - `gzip_bomb`: `size_bytes` of zeros (rounded up to MiB), gzip-encoded
     - `large_body`: JSON with `size_bytes` more in a field that nobody knows
+
+    - `huge_header`: one header of `size_bytes`; `flood_headers`: headers without end
+    - `continue_flood`: interim answers (100 Continue) without end, one every `interval_s`
+    - `chunk_extension`: a chunk whose first line has no end; `trailer_flood`: all of the body, then
+      trailers without end, one every `interval_s`
+
+    A request for a part (Range) answered wrongly; other requests are not taken for these:
+
+    - `range_ignored`: all of the file, as if no part had been asked for; `range_416`: no such part
+    - `range_wrong_offset`, `range_wrong_total`: Content-Range is one off
+    - `range_other_file`: a part of another file, which has another ETag
+    - `range_no_validator`: neither ETag nor Last-Modified
 
     The real answer, unusual but correct: `gzip`, `chunked`, `no_length`.
 
@@ -127,6 +153,8 @@ class FaultPlan:
                     fnmatchcase(text, rule.pattern) for text in (request.name, request.path)
                 ):
                     continue
+                if rule.fault.kind.startswith("range_") and "range" not in request.headers:
+                    continue
                 if rule.fault.until is not None and rule.fault.until():
                     continue
                 if rule.skip > 0:
@@ -169,6 +197,8 @@ def substitute(fault: Fault) -> Response | None:
             return Response(status, headers={"Location": fault.location, **fault.headers})
         case "redirect_loop":
             return loop_step(LOOP_PATH)
+        case "range_416":
+            return Response(416)
         case _:
             return None
 
@@ -188,7 +218,7 @@ def deliver(
     if fault is not None:
         response = _transformed(response, fault)
     body = memoryview(response.body)
-    framing = {"Content-Length": str(len(body))}
+    framing = {} if "Content-Length" in response.headers else {"Content-Length": str(len(body))}
     if not keep_alive:
         framing["Connection"] = "close"
     if fault is None:
@@ -222,17 +252,37 @@ def deliver(
         case "drip_headers":
             connection.drip(response.head(framing), fault.interval_s)
             connection.send(b"", body)
+        case "huge_header":
+            huge = {**framing, "X-Huge": "x" * fault.size_bytes}
+            connection.send(response.head(huge), body)
+        case "flood_headers" | "continue_flood" | "chunk_extension" | "trailer_flood":
+            _flood(connection, response, fault)
         case "drip_body":
             connection.send(response.head(framing), body[: at or 0])
             connection.drip(body[at or 0 :], fault.interval_s)
         case "chunked":
-            framing.pop("Content-Length")
+            framing.pop("Content-Length", None)
             connection.send(
                 response.head({**framing, "Transfer-Encoding": "chunked"}), _chunked(response.body)
             )
         case _:
             connection.send(response.head(framing), body)
     return keep_alive
+
+
+def _flood(connection: Connection, response: Response, fault: Fault) -> None:
+    """Sends what never comes to an end, until the client is gone."""
+    chunked = response.head({"Transfer-Encoding": "chunked"})
+    start, more = {
+        "flood_headers": (b"HTTP/1.1 200 OK\r\n", b"X-More: 1\r\n"),
+        "continue_flood": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        "chunk_extension": (chunked + b"5;", b"x" * 4096),
+        "trailer_flood": (chunked + _chunked(response.body)[:-2], b"X-More: 1\r\n"),
+    }[fault.kind]
+    connection.send(start)
+    while True:
+        connection.wait(fault.interval_s)
+        connection.send(more)
 
 
 def _transformed(response: Response, fault: Fault) -> Response:
@@ -246,6 +296,22 @@ def _transformed(response: Response, fault: Fault) -> Response:
             field_start = b', "image_embedding": "'
             padding = field_start + b"A" * fault.size_bytes + b'"}'
             return replace(response, body=response.body[:-1] + padding)
+        case "range_wrong_offset" | "range_wrong_total" if response.status == 206:
+            unit, first, last, total = _RANGE_NUMBERS.findall(response.headers["Content-Range"])[0]
+            moved = 1 if fault.kind == "range_wrong_offset" else 0
+            text = f"{unit} {int(first) - moved}-{int(last) - moved}/{int(total) + 1 - moved}"
+            return replace(response, headers={**response.headers, "Content-Range": text})
+        case "range_other_file" if response.status == 206:
+            other = {"ETag": '"0xOTHER"', "Last-Modified": "Thu, 15 May 2025 19:00:00 GMT"}
+            body = bytes(reversed(response.body))
+            return replace(response, body=body, headers={**response.headers, **other})
+        case "range_no_validator":
+            kept = {
+                name: value
+                for name, value in response.headers.items()
+                if name not in ("ETag", "Last-Modified")
+            }
+            return replace(response, headers=kept)
         case "gzip":
             return _gzipped(response, gzip.compress(response.body, mtime=0))
         case "gzip_bomb":

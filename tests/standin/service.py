@@ -13,7 +13,7 @@ import threading
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
+from email.utils import format_datetime, formatdate
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any, Self
@@ -91,9 +91,10 @@ class StandIn:
     those may be so. Its ID is in `requested_ids`, even if a fault keeps the answer from arriving.
 
     `latency_s` passes before every answer, `connect_latency_s` once per connection before its first
-    request is read (TCP and TLS); `bandwidth_bps` is bytes per second and connection. `content_md5`
-    and `ranges` say whether the storage host sends Content-MD5 and obeys Range; these two and the
-    two about requests may be changed at any time. All methods may be called on any thread.
+    request is read (TCP and TLS); `bandwidth_bps` is bytes per second and connection.
+    `content_md5`, `ranges` and `etags` say whether the storage host sends Content-MD5, obeys Range,
+    and sends an ETag; these three and the two about requests may be changed at any time. All
+    methods may be called on any thread.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class StandIn:
         forbidden_key: str = FORBIDDEN_KEY,
         content_md5: bool = True,
         ranges: bool = True,
+        etags: bool = True,
         polls_after_request: int = 1,
         jobs_at_once: int = 5,
         port: int = 0,
@@ -115,6 +117,7 @@ class StandIn:
         self.forbidden_key = forbidden_key
         self.content_md5 = content_md5
         self.ranges = ranges
+        self.etags = etags
         self.polls_after_request = polls_after_request
         self.jobs_at_once = jobs_at_once
         self._lock = threading.RLock()
@@ -388,18 +391,21 @@ class StandIn:
             return _storage_error(404, "BlobNotFound", "The specified blob does not exist.")
         if fault is not None and fault.kind == "replace":
             file = self._store(fault.body or b"")
-        return self._file_response(request, file)
+        heed_range = self.ranges and not (fault is not None and fault.kind == "range_ignored")
+        return self._file_response(request, file, heed_range=heed_range)
 
-    def _file_response(self, request: Request, file: _StoredFile) -> Response:
+    def _file_response(self, request: Request, file: _StoredFile, *, heed_range: bool) -> Response:
         suffix = PurePosixPath(request.name).suffix.lower()
         headers = {
             "Content-Type": _CONTENT_TYPES.get(suffix, "application/octet-stream"),
-            "ETag": file.etag,
             "Last-Modified": file.last_modified,
+            "Date": formatdate(usegmt=True),
         }
+        if self.etags:
+            headers["ETag"] = file.etag
         md5 = base64.b64encode(file.md5).decode()
         wanted = None
-        if self.ranges:
+        if heed_range:
             headers["Accept-Ranges"] = "bytes"
             validator = request.headers.get("if-range", file.etag)
             if validator in (file.etag, file.last_modified):

@@ -167,6 +167,13 @@ def errors(gui: Gui) -> Steps:
     yield from gui.click("import_session(")
     yield from _error(gui, "one-web-page", "Imported 4 of 5")
     gui.check("retopo 2" in gui.state.message, gui.state.message)
+    yield from gui.click("import_session(session_id")  # the row's Retry
+    yield from gui.wait(
+        lambda: not gui.state.jobs and "Imported 5 variations" in gui.state.message,
+        "a second try did not bring it",
+    )
+    gui.equal(len(gui.state.failures), 0, "failed rows that are left")
+    yield from gui.look("retried")
 
 
 def _error(gui: Gui, name: str, words: str) -> Steps:
