@@ -70,6 +70,9 @@ def main(argv: Sequence[str]) -> int:
         return EXIT_USAGE
     try:
         return _import_all(texts, arguments)
+    except CsmError as error:
+        _tell(str(error))
+        return EXIT_FAILED
     except KeyboardInterrupt:
         _tell("interrupted: what is done stays")
         return EXIT_INTERRUPTED

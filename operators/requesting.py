@@ -147,10 +147,11 @@ class CSM_RETOPO_OT_request_another(bpy.types.Operator):
         """Ask for the settings and a confirmation."""
         try:
             asset_id = self._find_input(context)
+            cache = sessions.open_cache()
         except CsmError as error:
             return fail(self, error)
         self._propose(context, asset_id)
-        self._before = requesting.find_requested(sessions.open_cache(), asset_id)[:3]
+        self._before = requesting.find_requested(cache, asset_id)[:3]
         return context.window_manager.invoke_props_dialog(
             self, width=_DIALOG_WIDTH, title="Request Another Retopology", confirm_text="Request"
         )

@@ -5,6 +5,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +26,9 @@ from fetching import (
     session_document,
 )
 
-from csm_retopo.api.cache import IN_USE_S, Cache, hash_file
+from csm_retopo.api.cache import IN_USE_S, Cache, Cleared, hash_file
 from csm_retopo.api.errors import CacheError, CsmError
+from csm_retopo.api.holding import Hold, if_free
 from csm_retopo.api.jobs import FileKind, Finished, FolderJob, SessionRead
 from standin import Fault, StandIn
 
@@ -116,6 +121,23 @@ def record(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
+def of_format(change: int) -> Callable[[Path], None]:
+    """What another version of the add-on has written."""
+
+    def alter(path: Path) -> None:
+        fields = json.loads(record(path).read_bytes())
+        fields["csm_retopo_cache"]["format"] += change
+        record(path).write_text(json.dumps(fields))
+
+    return alter
+
+
+def unsealed(path: Path) -> None:
+    fields = json.loads(record(path).read_bytes())
+    del fields["csm_retopo_cache"]
+    record(path).write_text(json.dumps(fields))
+
+
 def spoil_record(text: str) -> Callable[[Path], None]:
     def spoil(path: Path) -> None:
         record(path).write_text(text)
@@ -135,6 +157,9 @@ DAMAGE: list[Callable[[Path], None]] = [
     spoil_record('{"size": 1, "sha256": 3, "notes": null}'),
     spoil_record("[" * 100_000),
     lambda path: flip(record(path)),
+    of_format(-1),
+    of_format(1),
+    unsealed,
 ]
 
 
@@ -383,13 +408,13 @@ def test_a_file_that_is_given_up_leaves_nothing(cache: Cache, error: type[BaseEx
 
 def test_size_and_clear(cache: Cache, cache_root: Path, tmp_path: Path) -> None:
     assert cache.size_bytes() == 0
-    assert cache.clear() == 0
+    assert cache.clear() == Cleared(0, 0)
     fill(cache, "SESSION_1", 1000)
     fill(cache, "SESSION_2", 500)
     (cache_root / "SESSION_2" / "deeper").mkdir()
     (cache_root / "SESSION_2" / "deeper" / "x").write_bytes(bytes(20))
     assert cache.size_bytes() == 1520
-    assert cache.clear() == 1520
+    assert cache.clear() == Cleared(1520, 0)
     assert list(cache_root.iterdir()) == []
 
 
@@ -437,20 +462,94 @@ def test_opening_a_session_marks_it_as_used(fetched: StandIn, cache_root: Path) 
     assert folder.is_dir()
 
 
-def test_leftovers_of_killed_jobs_go(cache: Cache) -> None:
+@pytest.mark.parametrize("held", [False, True])
+def test_leftovers_of_killed_jobs_go(cache: Cache, held: bool) -> None:
     folder = fill(cache, "SESSION_1")
     old, new = folder / "variation_1.obj.a.part", folder / "variation_2.obj.b.part"
     old.write_bytes(b"v")
     new.write_bytes(b"v")
     os.utime(old, (time.time() - IN_USE_S - 60,) * 2)
+    hold = cache.hold("SESSION_1") if held else None
     cache.remove_leftovers()
-    assert sorted(path.name for path in folder.iterdir()) == ["variation_0.obj", new.name]
+    left = sorted(path.name for path in folder.iterdir())
+    # Somebody who is at work may be writing it this moment.
+    assert left == ["variation_0.obj", *([new.name] if held else [])]
+    if hold:
+        hold.end()
+
+
+def test_what_is_held_is_not_removed(cache: Cache, cache_root: Path) -> None:
+    for session_id in ("SESSION_1", "SESSION_2"):
+        fill(cache, session_id, age_s=2 * IN_USE_S)
+    first, second = cache.hold("SESSION_1"), Cache(cache_root).hold("SESSION_1")
+    os.utime(cache_root / "SESSION_1", (0, 0))
+    cache.prune(0)
+    assert [each.name for each in cache_root.iterdir()] == ["SESSION_1"]
+    assert cache.clear() == Cleared(0, 1)
+    first.end()
+    first.end()
+    assert cache.clear() == Cleared(0, 1)
+    second.end()
+    assert cache.clear() == Cleared(1000, 0)
+
+
+def test_a_hold_ends_with_its_process(cache: Cache, cache_root: Path) -> None:
+    fill(cache, "SESSION_1")
+    code = (
+        "import sys, types; from pathlib import Path\n"
+        "package = types.ModuleType('csm_retopo'); package.__path__ = [sys.argv[1]]\n"
+        "sys.modules['csm_retopo'] = package\n"
+        "from csm_retopo.api.cache import Cache\n"
+        "held = Cache(Path(sys.argv[2])).hold('SESSION_1')\n"
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    root = Path(__file__).resolve().parents[2]
+    with subprocess.Popen(
+        [sys.executable, "-c", code, root, cache_root],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        assert cache.clear() == Cleared(0, 1)
+        process.kill()
+        process.wait(10.0)
+        assert cache.clear() == Cleared(1000, 0)
+
+
+def test_what_is_removed_while_it_is_wanted_is_made_anew(cache: Cache, cache_root: Path) -> None:
+    folder = fill(cache, "SESSION_1")
+    with if_free(folder) as free:
+        assert free
+        holds: list[Hold] = []
+        waiting = threading.Thread(target=lambda: holds.append(cache.hold("SESSION_1")))
+        waiting.start()
+        shutil.rmtree(folder)
+    waiting.join(10.0)
+    assert cache.clear() == Cleared(0, 1)
+    assert list(folder.iterdir()) == []
+    holds.pop().end()
+
+
+def test_a_job_holds_its_session_until_it_is_over(service: StandIn, cache_root: Path) -> None:
+    job = download_job(service, cache_root)
+    run(job).require_whole()
+    assert Cache(cache_root).clear() == Cleared(0, 1)
+    job.cancel()
+    assert Cache(cache_root).clear().in_use == 0
+    assert list(cache_root.iterdir()) == []
+
+
+def test_a_clock_that_was_set_back_keeps_nothing_for_ever(cache: Cache, cache_root: Path) -> None:
+    fill(cache, "SESSION_1", age_s=-10 * IN_USE_S)
+    cache.prune(0)
+    assert list(cache_root.iterdir()) == []
 
 
 def test_a_cache_that_is_not_there_is_empty(cache: Cache, cache_root: Path) -> None:
     cache.prune(0)
     cache.remove_leftovers()
-    assert cache.size_bytes() == cache.clear() == 0
+    assert cache.size_bytes() == cache.clear().freed_bytes == 0
     assert cache.find(cache_root / "SESSION_1" / "x", {}) is None
     assert not cache_root.exists()
 
@@ -458,4 +557,4 @@ def test_a_cache_that_is_not_there_is_empty(cache: Cache, cache_root: Path) -> N
 def test_the_record_of_a_file_names_no_place(fetched: StandIn, cache_root: Path) -> None:
     text = record(cache_root / SESSION_ID / "variation_0.obj").read_text()
     assert "127.0.0.1" not in text
-    assert set(json.loads(text)) == {"size", "sha256", "notes"}
+    assert set(json.loads(text)) == {"size", "sha256", "notes", "csm_retopo_cache"}
