@@ -274,6 +274,7 @@ def _pool_classes(
     """
 
     class Watched(HTTPConnection):
+        debuglevel = 0  # else http.client prints every header, should anybody have switched that on
         _handle: socket.socket | None = None
         _is_connecting = False
 

@@ -33,7 +33,7 @@ def bring_mesh(session_id: str, planned: PlannedMesh) -> bpy.types.Mesh:
 def bring_preview(session_id: str, index: int, preview: Preview) -> bpy.types.Image:
     """Bring a variation's preview image in, packed, unless it waits already.
 
-    Raises OSError for a file that is gone or has changed.
+    Raises OSError for a file that is gone, or isn't what it was when it was checked.
     """
     key = _key(session_id, index, preview.sha256)
     waiting = (image for image in bpy.data.images if image.get(_PENDING) == key)
@@ -81,13 +81,10 @@ def _append(planned: PlannedMesh) -> bpy.types.Mesh:
 
 
 def _load(preview: Preview) -> bpy.types.Image:
-    """The image, packed, under a name of ours: a path into the cache would tell the user's name.
-
-    Raises OSError for a file that is gone, or another than the one that was looked at.
-    """
+    """The image, packed, under a name of ours: a path into the cache would tell the user's name."""
     data = Path(preview.path).read_bytes()
     if hashlib.sha256(data).hexdigest() != preview.sha256:
-        raise OSError("it has changed")
+        raise OSError("changed since it was checked")
     name = Path(preview.path).name
     # In 5.2, the first image that a session of Blender loads from a path takes 40 ms.
     image = bpy.data.images.new(name, 1, 1)

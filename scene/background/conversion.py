@@ -20,8 +20,8 @@ from typing import Any
 import bpy
 
 from ...api import mesh_files
-from ...api.cache import Cache, hash_file
-from ...api.errors import CacheError, ConversionFailed, DamagedFile
+from ...api.cache import Cache
+from ...api.errors import CacheError, ConversionFailed
 from ...api.files import TEMPORARY_SUFFIX
 from ..libraries import ORIGIN
 from ..measure.metrics import SCALED_JACOBIAN_ATTRIBUTE
@@ -78,20 +78,11 @@ def convert(cache: Cache, request: ConvertRequest) -> ConvertedMesh:
             attribute.data.foreach_set("value", measured.scaled_jacobians)
         lower, upper = _bounds(mesh)
         mesh.name = "mesh"
-        if _hash(path) != request.file_sha256:
-            raise DamagedFile("it was changed while it was read: import the session again")
         result = ConvertedMesh(
             request.blend, request.file_sha256, lower, upper, metrics, tuple(warnings)
         )
         write_blend(cache, mesh, result)
     return result
-
-
-def _hash(path: Path) -> str:
-    try:
-        return hash_file(path)
-    except OSError:
-        return ""
 
 
 def _read_obj(path: Path, warnings: list[str]) -> bpy.types.Mesh:
