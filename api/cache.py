@@ -104,8 +104,10 @@ class Cache:
 
     def hold(self, session_id: str) -> Hold:
         """Keep the session's folder from being removed, by this Blender or another, until the hold
-        ends. Makes the folder, and marks it as just used, where that can be done. Raises nothing.
+        ends. Makes the folder, frees it of what killed jobs left in it, and marks it as just used,
+        where that can be done. Raises nothing.
         """
+        _remove_unfinished(self.root / session_id)
         held = Hold(self.root / session_id)
         with contextlib.suppress(CacheError):
             self.folder(session_id)
@@ -264,17 +266,8 @@ class Cache:
 
     def remove_leftovers(self) -> None:
         """Remove the temporary files of jobs that were killed."""
-        now = time.time()
         for folder in self._folders():
-            # Blender writes to `...@` first.
-            paths = list(folder.glob(f"*{TEMPORARY_SUFFIX}*"))
-            if not paths:
-                continue
-            with if_free(folder) as free:
-                for path in paths:
-                    with contextlib.suppress(OSError):
-                        if free or abs(now - path.stat().st_mtime) > IN_USE_S:
-                            path.unlink()
+            _remove_unfinished(folder)
 
     def _folders(self) -> list[Path]:
         try:
@@ -393,6 +386,19 @@ def hash_file(path: Path) -> str:
 
 def _record_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
+
+
+def _remove_unfinished(folder: Path) -> None:
+    # Blender writes to `...@` first.
+    paths = list(folder.glob(f"*{TEMPORARY_SUFFIX}*"))
+    if not paths:
+        return
+    now = time.time()
+    with if_free(folder) as free:
+        for path in paths:
+            with contextlib.suppress(OSError):
+                if free or abs(now - path.stat().st_mtime) > IN_USE_S:
+                    path.unlink()
 
 
 def _size(folder: Path) -> int:

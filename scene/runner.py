@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import bpy
 
 from ..api.errors import CsmError
+from .background.converter import join_closed
 from .stepping import STEP_BUDGET_S
 
 SHUTDOWN_S = 1.5
@@ -250,5 +251,6 @@ def register() -> None:
 def unregister() -> None:
     """Stop everything."""
     stop_all()
+    join_closed(SHUTDOWN_S)
     for handlers, handler in _HANDLERS:
         handlers.remove(handler)

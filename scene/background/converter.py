@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +120,9 @@ class _Errand(enum.Enum):
 
 _Queued = Request | _Errand
 
+_threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+"""Those of all converters, also of such that are closed and only clean up."""
+
 _spare = threading.Semaphore(PROCESSES - 1)
 """A converter has one process in any case; further ones share this number."""
 
@@ -184,6 +188,7 @@ class Converter:
     def _put(self, request: _Queued) -> None:
         self._requests.put(request)
         if self._thread.ident is None:
+            _threads.add(self._thread)
             self._thread.start()
 
     def _run(self) -> None:
@@ -228,6 +233,13 @@ class Converter:
                     self._answers.put(_answer_to(request, failure))
             request = self._requests.get()
         server.end()
+
+
+def join_closed(timeout_s: float) -> None:
+    """Wait until the converters that are closed have cleaned up."""
+    end = time.monotonic() + timeout_s
+    for thread in list(_threads):
+        thread.join(max(end - time.monotonic(), 0.0))
 
 
 def _thread(target: Callable[[], None]) -> threading.Thread:

@@ -122,8 +122,10 @@ def main() -> None:
             _answer(error=f"something unforeseen happened ({type(error).__name__})")
     # As a Python module, Blender doesn't survive its exit with what is still registered then.
     properties.unregister()
-    _remove_temporary_files()
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    finally:  # nobody may be left to read an answer
+        _remove_temporary_files()
