@@ -103,6 +103,7 @@ for line in sys.stdin:
             operator(**({"session_id": session_id} if session_id else {}))
         except RuntimeError as error:
             message = str(error)
+        message = message or bpy.context.window_manager.csm_retopo.message
     tell(message=message, placed=placed(session_id))
 bpy.ops.preferences.addon_disable(module=lifecycle.MODULE)
 """
