@@ -270,8 +270,13 @@ def _text(fields: Mapping[str, Any], key: str) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
+def is_asset_id(text: str) -> bool:
+    """Whether `text` can be the service's ID of a mesh."""
+    return _ASSET_ID.fullmatch(text) is not None
+
+
 def _asset_id(value: object) -> str:
-    return value if isinstance(value, str) and _ASSET_ID.fullmatch(value) else ""
+    return value if isinstance(value, str) and is_asset_id(value) else ""
 
 
 def _date(text: str) -> str | None:
