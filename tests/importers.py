@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -144,9 +144,9 @@ class Importers:
         extension = ("extensions", ".user", "user_default", "csm_retopo", "cache")
         self.cache = folder.joinpath("resources", *extension)
 
-    def start(self, **environment: str) -> Importer:
-        """Another Blender. The variables come on top of its environment."""
-        return Importer(self, {**self.environment, **environment})
+    def start(self, *before: str, **environment: str) -> Importer:
+        """Another Blender, started by the command `before`, with these variables on top."""
+        return Importer(self, before, {**self.environment, **environment})
 
     def leftovers(self) -> list[str]:
         """What is not to be there when nobody imports: temporary files, and processes."""
@@ -171,13 +171,13 @@ class Importers:
 class Importer:
     """One Blender, which imports what it is asked to."""
 
-    def __init__(self, home: Importers, environment: dict[str, str]) -> None:
+    def __init__(self, home: Importers, before: Sequence[str], environment: dict[str, str]) -> None:
         self.printed = ""
         self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._home = home
         self._outputs = 0
         self._process = subprocess.Popen(
-            [home.python, "-c", _PROGRAM],
+            [*before, home.python, "-c", _PROGRAM],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -160,30 +160,36 @@ def write_blend(cache: Cache, mesh: bpy.types.Mesh, result: ConvertedMesh) -> No
     """
     path = Path(result.blend)
     mesh[ORIGIN] = result.file_sha256
-    handle, name = tempfile.mkstemp(
-        prefix=f"{path.name}.", suffix=TEMPORARY_SUFFIX, dir=cache.folder(path.parent.name)
-    )
-    os.close(handle)
+    folder = cache.folder(path.parent.name)
+    with _as_cache_error():
+        handle, name = tempfile.mkstemp(prefix=f"{path.name}.", suffix=TEMPORARY_SUFFIX, dir=folder)
+        os.close(handle)
     try:
-        try:
+        with _as_cache_error():
             bpy.data.libraries.write(name, {mesh}, compress=False)
-        except RuntimeError as error:
-            log.warning("%s", error)
-            raise CacheError(
-                "its mesh could not be written to the cache: make room on the disk, or check the "
-                "folder's permissions"
-            ) from None
-        with open(name, "r+b") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            os.fsync(file.fileno())
-        cache.forget(path)
-        os.replace(name, path)
+            with open(name, "r+b") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+                os.fsync(file.fileno())
+            cache.forget(path)
+            os.replace(name, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(name)
         raise
     fields = to_json(result)
     cache.keep(path, sha256, {**notes_for(result.file_sha256), "result": fields})
+
+
+@contextlib.contextmanager
+def _as_cache_error() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        log.warning("%s", error)
+        raise CacheError(
+            "its mesh could not be written to the cache: make room on the disk, or check the "
+            "folder's permissions"
+        ) from None
 
 
 @contextlib.contextmanager

@@ -27,9 +27,10 @@ from fetching import (
 )
 
 from csm_retopo.api.cache import IN_USE_S, Cache, Cleared, hash_file
-from csm_retopo.api.errors import CacheError, CsmError
+from csm_retopo.api.errors import CacheError, CsmError, FolderError
 from csm_retopo.api.holding import Hold, if_free
 from csm_retopo.api.jobs import FileKind, Finished, FolderJob, SessionRead
+from limits import files_no_larger_than, read_only
 from standin import Fault, StandIn
 
 MESH, PREVIEW, SOURCE = FileKind.MESH, FileKind.PREVIEW, FileKind.SOURCE
@@ -184,7 +185,7 @@ def test_a_run_that_was_killed_is_taken_up_where_it_was(fetched: StandIn, cache_
     (folder / "session.json").unlink()
     run(download_job(fetched, cache_root)).require_whole()
     assert fetched_names(fetched) == ["retopo_mesh_2.obj"]
-    (folder / "variation_1.obj.abc.part").unlink()
+    assert not (folder / "variation_1.obj.abc.part").exists()
 
 
 @pytest.mark.parametrize("attempt", range(5))
@@ -345,6 +346,55 @@ def test_a_disk_that_is_full_is_told(
     assert (PREVIEW, 0) in told.ready
 
 
+@pytest.mark.parametrize("way", ["by ID", "by ID, without the service", "from the cache"])
+def test_what_is_cached_opens_where_nothing_can_be_written(
+    fetched: StandIn, cache_root: Path, way: str
+) -> None:
+    if way == "by ID, without the service":
+        fetched.add_fault(SESSION_ID, Fault("reset"), times=None)
+    with read_only(cache_root):
+        if way == "from the cache":
+            told = run(FolderJob(cache_root / SESSION_ID, Cache(cache_root)))
+        else:
+            told = run(download_job(fetched, cache_root))
+        Cache(cache_root).remove_leftovers()
+        Cache(cache_root).prune(0)
+        assert Cache(cache_root).clear().freed_bytes == 0
+    told.require_whole()
+    assert fetched.file_requests == []
+
+
+@pytest.mark.parametrize("missing", ["variation_1.obj", "variation_1.png.json", "source.glb"])
+def test_what_is_not_cached_can_not_be_fetched_there(
+    fetched: StandIn, cache_root: Path, missing: str
+) -> None:
+    (cache_root / SESSION_ID / missing).unlink()
+    document = session_document(created_at="2025-06-01T00:00:00Z")
+    fetched.add_session(document=document, files=FILES)
+    with read_only(cache_root):
+        told = run(download_job(fetched, cache_root))
+    assert type(told.error) is CacheError
+    assert "(Permission denied)" in str(told.error)
+    run(download_job(fetched, cache_root)).require_whole()
+
+
+def test_a_disk_with_room_for_small_files_only(service: StandIn, cache_root: Path) -> None:
+    with files_no_larger_than(20_000):
+        told = run(download_job(service, cache_root))
+    assert {key for key in told.failed if key[0] is MESH} == {(MESH, n) for n in range(VARIATIONS)}
+    assert (PREVIEW, 0) in told.ready
+    run(download_job(service, cache_root)).require_whole()
+
+
+def test_the_cache_s_folder_by_another_name(
+    fetched: StandIn, cache_root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(cache_root, target_is_directory=True)
+    flip(cache_root / SESSION_ID / "variation_0.obj")
+    told = run(FolderJob(tmp_path / "link" / SESSION_ID, Cache(cache_root)))
+    assert told.failed == {(MESH, 0): "what was fetched before is damaged"}
+
+
 # By itself
 
 
@@ -465,17 +515,46 @@ def test_opening_a_session_marks_it_as_used(fetched: StandIn, cache_root: Path) 
 @pytest.mark.parametrize("held", [False, True])
 def test_leftovers_of_killed_jobs_go(cache: Cache, held: bool) -> None:
     folder = fill(cache, "SESSION_1")
+    hold = cache.hold("SESSION_1") if held else None
     old, new = folder / "variation_1.obj.a.part", folder / "variation_2.obj.b.part"
     old.write_bytes(b"v")
     new.write_bytes(b"v")
     os.utime(old, (time.time() - IN_USE_S - 60,) * 2)
-    hold = cache.hold("SESSION_1") if held else None
     cache.remove_leftovers()
     left = sorted(path.name for path in folder.iterdir())
     # Somebody who is at work may be writing it this moment.
     assert left == ["variation_0.obj", *([new.name] if held else [])]
     if hold:
         hold.end()
+
+
+def test_no_bit_of_what_is_known_of_a_session_can_flip_unseen(
+    fetched: StandIn, cache_root: Path
+) -> None:
+    cache = Cache(cache_root)
+    path = cache_root / SESSION_ID / "session.json"
+    body = path.read_bytes()
+    right = cache.load_session(SESSION_ID)
+    seen = 0
+    for place in range(len(body)):
+        changed = bytearray(body)
+        changed[place] ^= 1 << place % 8
+        path.write_bytes(changed)
+        try:
+            assert cache.load_session(SESSION_ID) == right
+        except FolderError:
+            seen += 1
+    assert seen > 0.7 * len(body)  # the rest is blanks
+
+
+def test_what_stands_in_another_session_s_folder_is_not_that_session(
+    fetched: StandIn, cache_root: Path
+) -> None:
+    (cache_root / SESSION_ID).rename(cache_root / "SESSION_2")
+    with pytest.raises(FolderError, match="SESSION_2 is damaged"):
+        Cache(cache_root).load_session("SESSION_2")
+    with pytest.raises(FolderError, match=f"{SESSION_ID} is not in the cache"):
+        Cache(cache_root).load_session(SESSION_ID)
 
 
 def test_what_is_held_is_not_removed(cache: Cache, cache_root: Path) -> None:

@@ -13,11 +13,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import bpy
 import pytest
 import sessions
+from sessions import nothing_left
 
+from bl_ext.user_default.csm_retopo import cli
+from bl_ext.user_default.csm_retopo.api.cache import Cache
+from bl_ext.user_default.csm_retopo.api.jobs import FolderJob
+from bl_ext.user_default.csm_retopo.scene.background.converter import Converter
+from bl_ext.user_default.csm_retopo.scene.layout import Facing
+from bl_ext.user_default.csm_retopo.scene.pipeline import Import
+from bl_ext.user_default.csm_retopo.scene.targets import SceneTarget
 from importers import Importers, flip, wait_until_clean
+from limits import read_only, without_privileges
 from standin import StandIn
+
+__all__ = ["nothing_left"]
 
 VARIATIONS = 3
 
@@ -126,3 +138,78 @@ def test_bits_flipped_on_disk(
         assert importer.run("panel", session_id)["placed"] == undisturbed["placed"]
         importer.close()
         assert "Traceback" not in importer.printed
+
+
+def test_where_nothing_can_be_written(
+    importers: Importers,
+    slow_service: StandIn,
+    session_id: str,
+    undisturbed: dict[str, Any],
+) -> None:
+    document = sessions.document(sessions.new_id(), 1)
+    other_id = slow_service.add_session(document=document, files=sessions.files(1))
+    with read_only(importers.cache), importers.start(*without_privileges()) as importer:
+        for way in ("panel", "import_cached", "command"):
+            answer = importer.run(way, session_id)
+            assert answer["placed"] == undisturbed["placed"], (way, answer["message"])
+        answer = importer.run("panel", other_id)
+        assert answer["placed"] == {}
+        assert "The cache folder can't be written (Permission denied)" in answer["message"]
+        importer.close()
+        assert "Traceback" not in importer.printed
+
+
+def test_on_a_full_disk(importers: Importers, session_id: str, undisturbed: dict[str, Any]) -> None:
+    shutil.rmtree(importers.cache / session_id)
+    with importers.start("prlimit", "--fsize=5000") as importer:
+        answer = importer.run("panel", session_id)
+        assert answer["placed"] == {}, answer["message"]
+        assert "make room on the disk" in answer["message"]
+        answer = importer.run("command", session_id)
+        assert answer["message"] == "exit code 1"
+        importer.close()
+        assert "Traceback" not in importer.printed
+    assert wait_until_clean(importers) == []
+    with importers.start() as importer:
+        assert importer.run("panel", session_id)["placed"] == undisturbed["placed"]
+        importer.close()
+
+
+def test_a_cache_that_is_no_folder_or_has_no_place(
+    service: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = sessions.document(sessions.new_id(), 1)
+    session_id = service.add_session(document=document, files=sessions.files(1))
+    (tmp_path / "cache").write_bytes(b"mine")
+    for path, reason in ((str(tmp_path / "cache"), "can't be written"), ("", "set the variable")):
+        monkeypatch.setattr(bpy.utils, "extension_path_user", lambda *_, found=path, **__: found)
+        with pytest.raises(RuntimeError, match=reason):
+            bpy.ops.csm_retopo.import_session(session_id=session_id)
+        with pytest.raises(RuntimeError, match=reason):
+            bpy.ops.csm_retopo.import_sample()
+        assert cli.main(["import", session_id, "--output", str(tmp_path / "out")]) == 1
+        assert not bpy.data.objects
+    assert (tmp_path / "cache").read_bytes() == b"mine"
+    with pytest.raises(RuntimeError, match="set the variable"):
+        bpy.ops.csm_retopo.clear_cache()
+    monkeypatch.undo()
+
+
+def test_a_mesh_that_another_blender_has_replaced_is_not_taken_for_the_right_one(
+    tmp_path: Path,
+) -> None:
+    cache = Cache(tmp_path / "cache")
+    folder = sessions.new_folder(tmp_path / "folder", 2)
+    target = SceneTarget(bpy.context.scene.session_uid, Facing.FRONT)
+    running = Import(FolderJob(folder, cache), target, Converter(cache))
+    running.start()
+    while running._putting is None and not running.is_over:
+        running.step(0.05)
+    bpy.data.batch_remove(list(bpy.data.meshes))  # as an undo does
+    (blend,) = cache.root.glob("*/variation_0.blend")
+    shutil.copyfile(blend.with_name("variation_1.blend"), blend)
+    outcome = running.run()
+    running.close(2.0)
+    assert "Box retopo 1 is gone: import the session again" in str(outcome.error)
+    assert not bpy.data.objects
+    assert not bpy.data.meshes
