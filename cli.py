@@ -10,18 +10,19 @@ import argparse
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import bpy
 
 from .api.cache import Cache
 from .api.errors import CsmError
 from .api.jobs import FolderJob, Job, read_folder_session
-from .api.session import find_session_id
+from .api.session import find_session_id, without_urls
 from .scene import sessions
 from .scene.background.converter import Converter
 from .scene.pipeline import Import, Outcome
@@ -62,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
         return EXIT_DONE if exit_.code in (0, None) else EXIT_USAGE
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        _tell(f"{arguments.from_file} can't be read: {reason}")
+        _tell(f"{_shown(str(arguments.from_file))} can't be read: {reason}")
         return EXIT_USAGE
     if not texts:
         parser.print_usage(sys.stderr)
@@ -70,13 +71,22 @@ def main(argv: Sequence[str]) -> int:
         return EXIT_USAGE
     try:
         return _import_all(texts, arguments)
+    except CsmError as error:
+        _tell(str(error))
+        return EXIT_FAILED
     except KeyboardInterrupt:
         _tell("interrupted: what is done stays")
         return EXIT_INTERRUPTED
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the arguments, but don't repeat a URL."""
+        super().error(without_urls(message, "(a URL)"))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=COMMAND, description="CSM Retopo")
+    parser = _Parser(prog=COMMAND, description="CSM Retopo")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser(
         "import",
@@ -166,7 +176,8 @@ def _import_all(texts: list[str], arguments: argparse.Namespace) -> int:
                 _tell(f"{_shown(text)}: {error}")
                 complete = reported = False
             except OSError as error:
-                _tell(f"{_shown(text)}: {arguments.output} can't be written ({error.strerror})")
+                output = _shown(str(arguments.output))
+                _tell(f"{_shown(text)}: {output} can't be written ({error.strerror})")
                 complete = reported = False
             total += 1
             failed += not complete
@@ -302,8 +313,9 @@ def _is_done(folder: Path, *, with_source: bool) -> bool:
 
 
 def _shown(text: str) -> str:
-    """What names a session, without what may be a credential in a URL's query."""
-    return text.partition("?")[0] if "://" not in text else "the URL given"
+    """What was given, unless it looks like a URL, which can be a credential."""
+    # Of a path, Python makes `https:/host`; others paste a URL without its beginning.
+    return "the URL given" if re.search(r":/|[?&@]|%40", text) else text
 
 
 def _tell(line: str) -> None:

@@ -3,7 +3,12 @@
 
 A folder per session, with file names of our own. What is in it under its final name is whole:
 everything is written under a temporary name, flushed to the disk, then renamed. A record beside
-each file (`<file>.json`) holds its size and SHA-256, and what it was made from.
+each file (`<file>.json`) holds its size and SHA-256, and what it was made from. Records and
+`session.json` hold a checksum of themselves. What was changed since, by a failing disk or by
+anybody, or was written in another format, counts as not being there.
+
+Several Blenders can use one cache: whoever uses a session holds its folder (`Cache.hold`), and a
+folder that is held is not removed.
 """
 
 from __future__ import annotations
@@ -13,21 +18,32 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .errors import CacheError
+from .errors import CacheError, CsmError, FolderError
 from .files import TEMPORARY_SUFFIX
-from .session import Session
+from .holding import Hold, if_free
+from .session import Links, Session, parse_session
 
 DEFAULT_LIMIT_BYTES = 4 * 2**30
+FORMAT = 1
+"""Raise it when what is written here could be taken for something else by who reads it."""
 IN_USE_S = 3600.0
-"""A folder used within this time is never removed to make room: another Blender may read it."""
+"""A folder used within this time is never removed to make room: it may be wanted again. Where the
+system can't tell whether it is held, it may be in use, too.
+"""
+SESSION_NAME = "session.json"
+DOCUMENT_LIMIT_BYTES = 2**20
+"""The largest `session.json` that is read: the cache's own have a few kilobytes."""
+
+_SEAL = "csm_retopo_cache"
 
 _changes = 0
 _changes_lock = threading.Lock()
@@ -55,8 +71,20 @@ class CachedFile:
     notes: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Cleared:
+    """What `Cache.clear` did: how much room it made, and how many sessions are in use and stay."""
+
+    freed_bytes: int
+    in_use: int
+
+
 class Cache:
-    """The cache below one folder. Safe to use from any thread; holds no state but the path."""
+    """The cache below one folder. Safe to use from any thread; holds no state but the path.
+
+    Nothing is written, nor any folder made, before something is kept. What only reads works where
+    nothing can be written.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -69,9 +97,28 @@ class Cache:
         folder = self.root / session_id
         with _as_cache_error():
             folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # it can be read all the same
             os.utime(folder)
         _note_change()
         return folder
+
+    def hold(self, session_id: str) -> Hold:
+        """Keep the session's folder from being removed, by this Blender or another, until the hold
+        ends. Makes the folder, frees it of what killed jobs left in it, and marks it as just used,
+        where that can be done. Raises nothing.
+        """
+        _remove_unfinished(self.root / session_id)
+        held = Hold(self.root / session_id)
+        with contextlib.suppress(CacheError):
+            self.folder(session_id)
+        return held
+
+    def has_folder(self, folder: Path) -> bool:
+        """Whether `folder`, however it is spelt, is a session's folder of this cache."""
+        try:
+            return folder.parent == self.root or os.path.samefile(folder.parent, self.root)
+        except OSError:
+            return False
 
     @contextlib.contextmanager
     def writing(self, path: Path) -> Iterator[BinaryIO]:
@@ -107,7 +154,7 @@ class Cache:
             size = path.stat().st_size
         record = {"size": size, "sha256": sha256, "notes": dict(notes)}
         with self.writing(_record_path(path)) as file:
-            file.write(json.dumps(record).encode())
+            file.write(seal(record))
         _note_change()
         return CachedFile(path, sha256, dict(notes))
 
@@ -150,22 +197,52 @@ class Cache:
 
         Raises CacheError.
         """
-        text = json.dumps(session_document(session), indent=2)
-        with self.writing(self.folder(session.session_id) / "session.json") as file:
-            file.write(text.encode())
+        body = seal(session_document(session))
+        path = self.root / session.session_id / SESSION_NAME
+        with contextlib.suppress(OSError):
+            if path.read_bytes() == body:
+                return
+        with self.writing(path) as file:
+            file.write(body)
         _note_change()
+
+    def load_session(self, session_id: str) -> Session:
+        """The session that `save_session` wrote.
+
+        Raises FolderError if there is none, or it is not as it was written.
+        """
+        try:
+            return read_document(self.root / session_id / SESSION_NAME)
+        except OSError:
+            raise FolderError(f"{session_id} is not in the cache: import it by its ID") from None
+        except CsmError:
+            raise FolderError(
+                f"What the cache holds of {session_id} is damaged, or of another version of this "
+                "add-on: import it by its ID"
+            ) from None
+
+    def holds_all(self, session_id: str, names: Iterable[str]) -> bool:
+        """Whether the cache seems to hold these files of the session. For lists and decisions, not
+        for what is opened: their bytes are not compared.
+        """
+        return all(self.glance(self.root / session_id / name) is not None for name in names)
 
     def size_bytes(self) -> int:
         """What all files take."""
         return sum(_size(folder) for folder in self._folders())
 
-    def clear(self) -> int:
-        """Remove every session's folder. Returns how many bytes that freed."""
-        freed = self.size_bytes()
+    def clear(self) -> Cleared:
+        """Remove every session's folder but those that are held."""
+        before = self.size_bytes()
+        in_use = 0
         for folder in self._folders():
-            shutil.rmtree(folder, ignore_errors=True)
+            with if_free(folder) as free:
+                if free is False:
+                    in_use += 1
+                else:
+                    shutil.rmtree(folder, ignore_errors=True)
         _note_change()
-        return freed - self.size_bytes()
+        return Cleared(before - self.size_bytes(), in_use)
 
     def prune(self, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
         """Remove the sessions that were used least recently until the rest fits the limit."""
@@ -178,20 +255,19 @@ class Cache:
         for used, size, folder in sorted(folders):
             if total <= limit_bytes:
                 return
-            if now - used > IN_USE_S:
-                shutil.rmtree(folder, ignore_errors=True)
-                _note_change()
-                total -= size
+            # A clock that was set back leaves times that lie ahead.
+            if abs(now - used) <= IN_USE_S:
+                continue
+            with if_free(folder) as free:
+                if free is not False:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    _note_change()
+                    total -= size
 
     def remove_leftovers(self) -> None:
         """Remove the temporary files of jobs that were killed."""
-        now = time.time()
         for folder in self._folders():
-            # Blender writes to `...@` first.
-            for path in folder.glob(f"*{TEMPORARY_SUFFIX}*"):
-                with contextlib.suppress(OSError):
-                    if now - path.stat().st_mtime > IN_USE_S:
-                        path.unlink()
+            _remove_unfinished(folder)
 
     def _folders(self) -> list[Path]:
         try:
@@ -201,16 +277,58 @@ class Cache:
 
     def _record(self, path: Path, notes: Mapping[str, Any]) -> dict[str, Any] | None:
         try:
-            record = json.loads(_record_path(path).read_bytes())
+            record = unseal(_record_path(path).read_bytes())
+            if record is None:
+                return None
             known = record["notes"]
             matches = (
                 isinstance(record["sha256"], str)
                 and path.stat().st_size == record["size"]
                 and all(known.get(key, None) == value for key, value in notes.items())
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (OSError, KeyError, TypeError, AttributeError):
             return None
         return record if matches else None
+
+
+def seal(fields: Mapping[str, Any]) -> bytes:
+    """The fields as JSON, with the format of the cache and a checksum of them beside them."""
+    mark = {"format": FORMAT, "sha256": _checksum(fields)}
+    return json.dumps({**fields, _SEAL: mark}, indent=2).encode()
+
+
+def unseal(body: bytes) -> dict[str, Any] | None:
+    """The fields that were sealed, or None if these are not they, or not of this format."""
+    try:
+        fields: dict[str, Any] = json.loads(body)
+        mark = fields.pop(_SEAL)
+        is_whole = mark["format"] == FORMAT and mark["sha256"] == _checksum(fields)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return fields if is_whole else None
+
+
+def read_document(path: Path) -> Session:
+    """The session that was sealed and written to `path`, in its folder.
+
+    Raises OSError if there is no such file, FolderError if it is not as it was written, or stands
+    in another session's folder.
+    """
+    status = path.stat()
+    # A pipe of that name would hold the reader for ever.
+    body = b""
+    if stat.S_ISREG(status.st_mode) and status.st_size <= DOCUMENT_LIMIT_BYTES:
+        body = path.read_bytes()
+    if unseal(body) is not None:
+        session = parse_session(body, Links.LOCAL)
+        if session.session_id == path.parent.name:
+            return session
+    raise FolderError(f"{path.name} is not as it was written")
+
+
+def _checksum(fields: Mapping[str, Any]) -> str:
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def mesh_name(index: int) -> str:
@@ -268,6 +386,19 @@ def hash_file(path: Path) -> str:
 
 def _record_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
+
+
+def _remove_unfinished(folder: Path) -> None:
+    # Blender writes to `...@` first.
+    paths = list(folder.glob(f"*{TEMPORARY_SUFFIX}*"))
+    if not paths:
+        return
+    now = time.time()
+    with if_free(folder) as free:
+        for path in paths:
+            with contextlib.suppress(OSError):
+                if free or abs(now - path.stat().st_mtime) > IN_USE_S:
+                    path.unlink()
 
 
 def _size(folder: Path) -> int:

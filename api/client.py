@@ -22,7 +22,7 @@ from .errors import (
     Unreachable,
 )
 from .jobs import log_failure
-from .session import Session, clean_name, find_session_id, parse_session
+from .session import Session, clean_name, find_session_id, parse_session, without_urls
 from .settings import Service
 from .transport import Answer, BodyBroken, Passing, Transport, raise_for_trouble
 from .unzip import NotGzip, Unzip
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 SESSION_LIMIT_BYTES = 64 * 2**20
 """Sessions of a few MB are normal (they can hold image embeddings)."""
+
+_SHORTEST_KEY = 8
+"""What is shorter is no key, and may stand in an answer for another reason."""
 
 REFUSALS = {
     400: "The service refuses it",
@@ -131,9 +134,11 @@ def _said(answer: Answer, key: str) -> str:
         message = json.loads(_read(answer, lambda: None))["message"]
     except (CsmError, Passing, ValueError, RecursionError, KeyError, TypeError):
         return ""
-    text = clean_name(message, 200).rstrip(".") if isinstance(message, str) else ""
     # What holds a URL or the key is a credential.
-    return f" ({text})" if text and "://" not in text and key not in text else ""
+    if not isinstance(message, str) or without_urls(message, "") != message or key in message:
+        return ""
+    text = clean_name(message, 200).rstrip(".")
+    return f" ({text})" if text else ""
 
 
 def _fetch_once(transport: Transport, service: Service, session_id: str, last_s: float) -> Session:
@@ -153,6 +158,8 @@ def _fetch_once(transport: Transport, service: Service, session_id: str, last_s:
         if status != 200:
             raise ServerFailure(service.host, status)
         body = _read(answer, transport.cancellation.check)
+    if len(service.key) >= _SHORTEST_KEY:  # whatever repeats it would show it
+        body = body.replace(service.key.encode(), b"")
     session = parse_session(body, service.links)
     if session.session_id != session_id:
         raise NotJSON(f"it is another session, {session.session_id}")

@@ -28,6 +28,7 @@ from . import mesh_files
 from .cache import SOURCE_NAME, Cache, hash_file, mesh_name, preview_name
 from .cancellation import Cancellation
 from .errors import (
+    CacheError,
     Cancelled,
     CsmError,
     DamagedFile,
@@ -40,6 +41,7 @@ from .errors import (
     StillRunning,
     Unreachable,
 )
+from .holding import Hold
 from .patience import Patience
 from .session import NOT_NAMED, Links, RemoteFile, Session, clean_name, parse_session
 from .settings import Service
@@ -208,6 +210,7 @@ class Job(ABC):
         self.cache = cache
         self.with_source = with_source
         self.cancellation = Cancellation()
+        self._held: Hold | None = None
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._over = False
         # A daemon: Blender's exit must not wait for a thread that hangs in a name look-up.
@@ -218,8 +221,11 @@ class Job(ABC):
         self._thread.start()
 
     def cancel(self) -> None:
-        """End it: `poll` returns Stopped from now on, threads end by themselves."""
+        """End it: `poll` returns Stopped from now on, threads end by themselves. What it brought
+        into the cache is held no longer; call it when all of that was used, too.
+        """
         self.cancellation.cancel()
+        self._let_go()
 
     def join(self, timeout_s: float) -> None:
         """Wait for the thread to end."""
@@ -252,7 +258,7 @@ class Job(ABC):
         except Cancelled:
             self._emit(Stopped())
         except CsmError as error:
-            self._emit(Failed(error))
+            self._emit(Failed(_bare(error)))
         except Exception as error:  # noqa: BLE001 - whatever it is, the user gets an answer
             log_failure(error)
             self._emit(Failed(CsmError(f"Something unforeseen happened ({type(error).__name__})")))
@@ -262,16 +268,29 @@ class Job(ABC):
     def _emit(self, message: Message) -> None:
         self._messages.put(message)
 
+    def _hold(self, session_id: str) -> None:
+        """Keep the session in the cache until `cancel`."""
+        if self._held is None:
+            self._held = self.cache.hold(session_id)
+        if self.cancellation.is_set:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._held is not None:
+            self._held.end()
+
     def _bring_folder(self, folder: Path, session: Session) -> None:
         """Bring in the session that the folder holds."""
+        self._hold(session.session_id)
         self._emit(SessionRead(session))
         wanted = wanted_files(session, with_source=self.with_source)
+        is_cached = self.cache.has_folder(folder)
         for done, file in enumerate(wanted):
             self.cancellation.check()
             self._emit(Progress(0, 0, done, len(wanted)))
             try:
                 path = _locate(folder, file)
-                if folder.parent != self.cache.root:
+                if not is_cached:
                     self._emit(_ready(file, path, hash_file(path)))
                 elif cached := self.cache.find(path, {}):
                     self._emit(_ready(file, path, cached.sha256))
@@ -310,6 +329,12 @@ def _ready(file: WantedFile, path: Path, sha256: str) -> FileReady:
     return FileReady(file.kind, file.index, path, sha256, width, height)
 
 
+def _bare(error: CsmError) -> CsmError:
+    """The error without what led to it: frames and causes hold the key and URLs."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
+
 def log_failure(error: BaseException) -> None:
     """Log where an unforeseen error happened, without its text: that may hold a URL."""
     stack = "".join(traceback.format_tb(error.__traceback__))
@@ -329,7 +354,10 @@ class FolderJob(Job):
     def _run(self) -> None:
         if self.notice:
             self._emit(Notice(self.notice))
-        session = read_folder_session(self.folder)
+        if self.cache.has_folder(self.folder):
+            session = self.cache.load_session(self.folder.name)
+        else:
+            session = read_folder_session(self.folder)
         session.require_result()
         self._bring_folder(self.folder, session)
 
@@ -409,13 +437,12 @@ class DownloadJob(Job):
         except NO_SESSION as error:
             if self.refetch or self._session is not None:
                 raise
-            folder = self.cache.root / self.session_id
             try:
-                session = read_folder_session(folder)
+                session = self.cache.load_session(self.session_id)
             except CsmError:
                 raise error from None
             self._emit(Notice(f"{error}. This is what was fetched before"))
-            self._bring_folder(folder, session)
+            self._bring_folder(self.cache.root / self.session_id, session)
         finally:
             transport.close()
 
@@ -459,9 +486,16 @@ class DownloadJob(Job):
         """Bring the files of those of the session's variations that are complete."""
         self._session = session
         self._fresh = None
+        self._hold(session.session_id)
         self._emit(SessionRead(session))
-        self.cache.save_session(session)
         wanted = wanted_files(session, with_source=self.with_source)
+        try:
+            self.cache.save_session(session)
+        except CacheError:
+            # Where nothing can be written, what is there already can still be read.
+            names = [each.cache_name for each in wanted if each.remote.url]
+            if self.refetch or not self.cache.holds_all(session.session_id, names):
+                raise
         self._todo.extend(wanted)
         self._amounts = {}
         self._files = len(wanted)
@@ -504,7 +538,7 @@ class DownloadJob(Job):
         """The file from the cache, else from the storage host."""
         if file.remote.url is None:
             raise MissingFile(file.remote.problem or NOT_NAMED)
-        path = self.cache.folder(self.session_id) / file.cache_name
+        path = self.cache.root / self.session_id / file.cache_name
         url = file.remote.url
         cached = self.cache.find(path, {"origin": _origin(url)})
         if cached and not self.refetch:

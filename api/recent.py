@@ -4,17 +4,21 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
-from .cache import Cache, CachedFile, mesh_name, preview_name
+from .cache import (
+    SESSION_NAME,
+    Cache,
+    CachedFile,
+    mesh_name,
+    preview_name,
+    read_document,
+)
 from .cancellation import Cancellation
 from .errors import CsmError, InvalidSessionID
-from .session import Links, find_session_id, parse_session
-
-_DOCUMENT_LIMIT_BYTES = 2**20
-"""The largest `session.json` that is read: the cache's own have a few kilobytes."""
+from .session import find_session_id
 
 
 @dataclass(frozen=True)
@@ -126,16 +130,13 @@ class RecentSessions:
 
     def _summary(self, session_id: str) -> _Summary | None:
         """What the folder's `session.json` says; None if that can't be imported."""
-        path = self._cache.root / session_id / "session.json"
+        path = self._cache.root / session_id / SESSION_NAME
         try:
             status = path.stat()
-            # A pipe of that name would hold the reader for ever.
-            if not stat.S_ISREG(status.st_mode) or status.st_size > _DOCUMENT_LIMIT_BYTES:
-                return None
             version = (status.st_mtime_ns, status.st_size)
             known = self._known.get(session_id)
             if known is None or known[0] != version:
-                known = (version, _parse(session_id, path.read_bytes()))
+                known = (version, _read(path))
                 self._known[session_id] = known
         except OSError:
             return None
@@ -161,13 +162,12 @@ class RecentSessions:
         )
 
 
-def _parse(session_id: str, body: bytes) -> _Summary | None:
+def _read(path: Path) -> _Summary | None:
+    """Raises OSError."""
     try:
-        session = parse_session(body, Links.LOCAL)
+        session = read_document(path)
         session.require_result()
     except CsmError:
-        return None
-    if session.session_id != session_id:
         return None
     return _Summary(
         created_at=session.created_at or "",

@@ -7,15 +7,13 @@ session's folder in the cache holds it, whatever happens next.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .cache import Cache, session_document
+from .cache import Cache, read_document, seal, session_document
 from .cancellation import Cancellation
 from .errors import (
     CacheError,
@@ -26,8 +24,8 @@ from .errors import (
     RequestedOnly,
     SessionFailed,
 )
-from .jobs import NO_SESSION, DownloadJob, Notice, Waiting, read_folder_session
-from .session import NOT_NAMED, Links, RemoteFile, Session, Source, parse_session
+from .jobs import NO_SESSION, DownloadJob, Notice, Waiting
+from .session import NOT_NAMED, RemoteFile, Session, Source
 from .settings import Service
 
 if TYPE_CHECKING:
@@ -81,7 +79,7 @@ def keep(session_id: str, wish: Wish, cache: Cache, status: str = "incomplete") 
     source = Source(wish.input_asset_id, "Input Mesh", RemoteFile(None, NOT_NAMED))
     session = Session(session_id, status, now, wish.model, wish.quads, source, variations=())
     with cache.writing(cache.folder(session_id) / NAME) as file:
-        file.write(json.dumps(session_document(session), indent=2).encode())
+        file.write(seal(session_document(session)))
 
 
 def find_requested(cache: Cache, input_asset_id: str) -> list[Session]:
@@ -91,8 +89,8 @@ def find_requested(cache: Cache, input_asset_id: str) -> list[Session]:
     found = []
     for path in cache.root.glob(f"*/{NAME}"):
         try:
-            session = parse_session(path.read_bytes(), Links.LOCAL)
-            is_open = session.is_running and not _is_fetched(path.parent)
+            session = read_document(path)
+            is_open = session.is_running and not _is_fetched(cache, session.session_id)
         except (CsmError, OSError):
             continue
         if is_open and session.source and session.source.asset_id == input_asset_id:
@@ -100,10 +98,10 @@ def find_requested(cache: Cache, input_asset_id: str) -> list[Session]:
     return sorted(found, key=lambda each: each.created_at or "", reverse=True)
 
 
-def _is_fetched(folder: Path) -> bool:
+def _is_fetched(cache: Cache, session_id: str) -> bool:
     """Whether more than a part of the session was fetched."""
     try:
-        return not read_folder_session(folder).is_running
+        return not cache.load_session(session_id).is_running
     except CsmError:
         return False
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import json
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -32,6 +33,9 @@ NAME_LIMIT = 60
 _SESSION_ID = re.compile(r"SESSION_[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*")
 _SESSION_ID_LIMIT = 100
 _ASSET_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_BLANKS = "\u115f\u1160\u2800\u3164\uffa0"
+"""Characters that count as printable, and show nothing."""
+_URL = re.compile(r"\S*(?::/|:%2F|[?&]sig=)\S*", re.IGNORECASE)
 
 
 NOT_NAMED = "the session names no file for it"
@@ -190,9 +194,18 @@ def parse_session(body: bytes | str, links: Links = Links.SECURE) -> Session:
 
 
 def clean_name(text: str, limit: int = NAME_LIMIT) -> str:
-    """`text` in one line of at most `limit` characters, without control characters."""
-    printable = "".join(c if c.isprintable() else " " for c in text)
-    return " ".join(printable.split())[:limit].strip()
+    """`text` in one line of at most `limit` characters, without control characters and without
+    URLs, which can be credentials; empty if there is nothing to be seen in it.
+    """
+    printable = "".join(c if c.isprintable() and c not in _BLANKS else " " for c in text)
+    name = " ".join(without_urls(printable, "").split())[:limit].strip()
+    is_visible = any(unicodedata.category(c)[0] in "LNPS" for c in name)
+    return name if is_visible else ""
+
+
+def without_urls(text: str, instead: str) -> str:
+    """`text` with `instead` in place of each URL, also of one without a scheme that is signed."""
+    return _URL.sub(instead, text)
 
 
 def remote_file(value: object, links: Links) -> RemoteFile:
@@ -252,8 +265,13 @@ def _text(fields: Mapping[str, Any], key: str) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
+def is_asset_id(text: str) -> bool:
+    """Whether `text` can be the service's ID of a mesh."""
+    return _ASSET_ID.fullmatch(text) is not None
+
+
 def _asset_id(value: object) -> str:
-    return value if isinstance(value, str) and _ASSET_ID.fullmatch(value) else ""
+    return value if isinstance(value, str) and is_asset_id(value) else ""
 
 
 def _date(text: str) -> str | None:

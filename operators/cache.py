@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import bpy
 
+from ..api.errors import CsmError
 from ..scene import runner, sessions
+from .importing import fail
 
 
 class CSM_RETOPO_OT_clear_cache(bpy.types.Operator):
@@ -24,9 +26,15 @@ it has to be fetched again
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         """Remove them."""
-        freed = sessions.open_cache().clear()
+        try:
+            cleared = sessions.open_cache().clear()
+        except CsmError as error:
+            return fail(self, error)
         runner.redraw()
-        self.report({"INFO"}, f"Freed {freed / 1e6:,.1f} MB")
+        text = f"Freed {cleared.freed_bytes / 1e6:,.1f} MB"
+        if cleared.in_use:
+            text += f". Another Blender uses {cleared.in_use} of the sessions: they stay"
+        self.report({"INFO"}, text)
         return {"FINISHED"}
 
 

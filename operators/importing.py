@@ -143,8 +143,10 @@ class CSM_RETOPO_OT_import_session(bpy.types.Operator):
         alongside = is_alongside(self)
         is_told = self.properties.is_property_set("wait_min") or not alongside
         wait_s = 60.0 * self.wait_min if is_told else sessions.wait_limit_s()
+        # Blender keeps and logs what an operator was called with, and a URL can be a credential.
+        self.session_id = ""
         try:
-            session_id = find_session_id(text)
+            session_id = self.session_id = find_session_id(text)
             job = sessions.session_job(
                 session_id, sessions.open_cache(), wait_s=wait_s, early=alongside
             )

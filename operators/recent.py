@@ -39,8 +39,9 @@ class CSM_RETOPO_OT_import_cached(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Import it."""
+        text, self.session_id = self.session_id, ""
         try:
-            session_id = find_session_id(self.session_id)
+            session_id = self.session_id = find_session_id(text)
             cache = sessions.open_cache()
             folder = cache.root / session_id
             if not (folder / "session.json").is_file():

@@ -54,7 +54,7 @@ at in any browser
         """Ask for the file."""
         if not self.filepath:
             blend = bpy.data.filepath
-            folder = Path(blend).parent if blend else Path.home()
+            folder = Path(blend).parent if blend else Path(os.path.expanduser("~"))
             self.filepath = str(folder / DEFAULT_NAME)
         if not self.properties.is_property_set("open_when_done"):
             self.open_when_done = True

@@ -26,6 +26,7 @@ from ..api.errors import (
     usual_duration,
 )
 from ..api.requesting import RequestJob, Wish
+from ..api.session import find_session_id, is_asset_id
 from ..scene import rows, runner, sessions
 from ..scene.background.converter import Converter
 from ..scene.pipeline import Import
@@ -147,10 +148,11 @@ class CSM_RETOPO_OT_request_another(bpy.types.Operator):
         """Ask for the settings and a confirmation."""
         try:
             asset_id = self._find_input(context)
+            cache = sessions.open_cache()
         except CsmError as error:
             return fail(self, error)
         self._propose(context, asset_id)
-        self._before = requesting.find_requested(sessions.open_cache(), asset_id)[:3]
+        self._before = requesting.find_requested(cache, asset_id)[:3]
         return context.window_manager.invoke_props_dialog(
             self, width=_DIALOG_WIDTH, title="Request Another Retopology", confirm_text="Request"
         )
@@ -203,8 +205,15 @@ class CSM_RETOPO_OT_request_another(bpy.types.Operator):
 
     def _find_input(self, context: bpy.types.Context) -> str:
         """The asset to retopologise. Raises CsmError."""
-        if self.input_asset_id:
+        # The service takes URLs, too; but they are credentials, and would be kept and shown.
+        if is_asset_id(self.input_asset_id):
             return self.input_asset_id
+        if self.input_asset_id:
+            self.input_asset_id = ""
+            raise CsmError("That is no asset ID: give one like ASSET_1747336753_4977382")
+        if self.session_id:
+            text, self.session_id = self.session_id, ""
+            self.session_id = find_session_id(text)
         collection = _find_collection(context, self.session_id)
         if collection is None:
             raise CsmError(

@@ -8,8 +8,13 @@ import bpy
 _USERS_FIRST = {"MESH": 0, "MATERIAL": 1}
 
 
-def load_mesh(blend: str) -> bpy.types.Mesh | None:
-    """The mesh of a .blend that holds one, with its materials; None if it is gone. Main thread.
+ORIGIN = "csm_retopo_made_from"
+"""The custom property of a mesh in the cache that holds the hash of the file it was made of."""
+
+
+def load_mesh(blend: str, file_sha256: str = "") -> bpy.types.Mesh | None:
+    """The mesh of a .blend that holds one, with its materials; None if it is gone, or made of
+    another file than the one with this hash. Main thread.
 
     Linked, then made local: what Blender appends remembers in every saved .blend which file it came
     from, and a path into the cache tells the user's name.
@@ -28,6 +33,10 @@ def load_mesh(blend: str) -> bpy.types.Mesh | None:
     for each in sorted(linked, key=lambda each: _USERS_FIRST.get(each.id_type, 2)):
         each.make_local()
     bpy.data.libraries.remove(library)
+    origin = mesh.pop(ORIGIN, "")
+    if file_sha256 and origin != file_sha256:  # another Blender has replaced it
+        remove_meshes([mesh])
+        return None
     return mesh
 
 

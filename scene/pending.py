@@ -8,6 +8,7 @@ What an undo takes away in between is brought in again. Main thread only.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import bpy
@@ -32,12 +33,12 @@ def bring_mesh(session_id: str, planned: PlannedMesh) -> bpy.types.Mesh:
 def bring_preview(session_id: str, index: int, preview: Preview) -> bpy.types.Image:
     """Bring a variation's preview image in, packed, unless it waits already.
 
-    Raises OSError for a file that is gone.
+    Raises OSError for a file that is gone, or isn't what it was when it was checked.
     """
     key = _key(session_id, index, preview.sha256)
     waiting = (image for image in bpy.data.images if image.get(_PENDING) == key)
     if (image := next(waiting, None)) is None:
-        image = _load(preview.path)
+        image = _load(preview)
         image[_PENDING] = key
     return image
 
@@ -70,18 +71,21 @@ def _key(session_id: str, index: int, sha256: str) -> str:
 
 
 def _append(planned: PlannedMesh) -> bpy.types.Mesh:
-    mesh = load_mesh(planned.mesh.blend)
+    mesh = load_mesh(planned.mesh.blend, planned.mesh.file_sha256)
     if mesh is None:
-        # The cache was cleared, or its disk taken away, since the mesh was converted.
+        # The cache was cleared or written by another Blender, or its disk taken away, since the
+        # mesh was converted.
         raise CsmError(f"The converted mesh of {planned.name} is gone: import the session again")
     mesh.name = planned.name
     return mesh
 
 
-def _load(path: str) -> bpy.types.Image:
+def _load(preview: Preview) -> bpy.types.Image:
     """The image, packed, under a name of ours: a path into the cache would tell the user's name."""
-    data = Path(path).read_bytes()
-    name = Path(path).name
+    data = Path(preview.path).read_bytes()
+    if hashlib.sha256(data).hexdigest() != preview.sha256:
+        raise OSError("changed since it was checked")
+    name = Path(preview.path).name
     # In 5.2, the first image that a session of Blender loads from a path takes 40 ms.
     image = bpy.data.images.new(name, 1, 1)
     image.source = "FILE"

@@ -388,7 +388,7 @@ class Import(Stepwise):
             with contextlib.suppress(CsmError):  # as below: `put` does it again
                 self._target.take_preview(self._session_id, file.index, outcome.preview)
             return
-        folder = self._cache.folder(self._session_id)
+        folder = self._cache.root / self._session_id
         name = "source" if file.kind is FileKind.SOURCE else f"variation_{file.index}"
         request = ConvertRequest(str(file.path), file.sha256, str(blend_path(folder / name)))
         self._outcome_of[request.blend] = outcome

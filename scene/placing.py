@@ -63,8 +63,10 @@ def place(
     facing and the arrangement that it was begun with.
 
     Returns warnings. Main thread; all at once, so that it can be one undo step. Raises CsmError
-    for a .blend that is gone.
+    for a .blend that is gone; then the scene is as it was.
     """
+    for planned in plan.meshes:
+        bring_mesh(scene, plan.session_id, planned)
     row = _Row(scene, plan, facing, arrangement)
     warnings = [
         warning

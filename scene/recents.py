@@ -15,7 +15,7 @@ import bpy
 
 from ..api import cache as files
 from ..api.cancellation import Cancellation
-from ..api.errors import Cancelled
+from ..api.errors import Cancelled, CsmError
 from ..api.recent import Page, RecentSession, RecentSessions
 from . import runner, sessions
 
@@ -77,7 +77,7 @@ def find(limit: int = 100, text: str = "") -> tuple[RecentSession, ...]:
     """The sessions in the cache that can be opened without the service, the latest used first, at
     most `limit` of them. With `text`, those that have all of its words in ID, model or date.
 
-    Reads the disk: for scripts. Raises OSError if the cache can't be read.
+    Reads the disk: for scripts. Raises CacheError if there is none, OSError if it can't be read.
     """
     page = RecentSessions(sessions.open_cache()).page(0, limit, text)
     if page.problem:
@@ -129,8 +129,8 @@ def _start() -> _Reader | None:
     try:
         if _known is None:
             _known = RecentSessions(sessions.open_cache())
-    except OSError as error:
-        _page = Page(problem=f"The cache can't be used ({error.strerror or 'unknown reason'})")
+    except CsmError as error:
+        _page = Page(problem=str(error))
         runner.redraw()
         return None
     return _Reader(_known, _wish)

@@ -14,6 +14,7 @@ import bpy
 
 from ..api.errors import CsmError
 from . import failures
+from .background.converter import join_closed
 from .stepping import STEP_BUDGET_S
 
 SHUTDOWN_S = 1.5
@@ -257,5 +258,6 @@ def register() -> None:
 def unregister() -> None:
     """Stop everything."""
     stop_all()
+    join_closed(SHUTDOWN_S)
     for handlers, handler in _HANDLERS:
         handlers.remove(handler)

@@ -11,7 +11,7 @@ import bpy
 
 from .. import __package__ as base_package
 from ..api.cache import DEFAULT_LIMIT_BYTES, Cache
-from ..api.errors import ConfigurationError
+from ..api.errors import CacheError, ConfigurationError
 from ..api.jobs import DownloadJob, FolderJob, Job
 from ..api.session import find_session_id
 from ..api.settings import Service, find_api_url, find_key
@@ -26,8 +26,17 @@ def preferences() -> Any:
 
 
 def open_cache() -> Cache:
-    """The cache in the extension's own folder of the user's files. Makes the folder."""
-    return Cache(Path(bpy.utils.extension_path_user(base_package, path="cache", create=True)))
+    """The cache in the extension's own folder of the user's files. Makes nothing.
+
+    Raises CacheError where Blender has no such folder.
+    """
+    path = bpy.utils.extension_path_user(base_package, path="cache")
+    if not os.path.isabs(path):  # it would be wherever Blender was started
+        raise CacheError(
+            "Blender has no folder for the files of extensions: set the variable HOME, or "
+            "BLENDER_USER_RESOURCES, before you start it"
+        )
+    return Cache(Path(path))
 
 
 def cache_limit_bytes() -> int:

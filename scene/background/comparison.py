@@ -58,7 +58,7 @@ class Comparer:
         mesh is never moved or scaled to fit. Raises ConversionFailed and CacheError.
         """
         problem = _problem(request.mesh, request.source)
-        variation = load_mesh(request.mesh.blend)
+        variation = load_mesh(request.mesh.blend, request.mesh.file_sha256)
         if variation is None:
             raise ConversionFailed("its converted mesh is gone: import the session again")
         try:
@@ -105,7 +105,7 @@ class Comparer:
         if self._surface is None or key != (self._source_blend, self._source_sha256):
             self.close()
             self._source_blend, self._source_sha256 = key
-            self._mesh = load_mesh(source.blend)
+            self._mesh = load_mesh(source.blend, source.file_sha256)
             if self._mesh is None:
                 raise ConversionFailed("the source's converted mesh is gone")
             self._surface = SourceSurface(self._mesh)

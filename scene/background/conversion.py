@@ -23,12 +23,13 @@ from ...api import mesh_files
 from ...api.cache import Cache
 from ...api.errors import CacheError, ConversionFailed
 from ...api.files import TEMPORARY_SUFFIX
+from ..libraries import ORIGIN
 from ..measure.metrics import SCALED_JACOBIAN_ATTRIBUTE
 from ..models import ConvertedMesh, ConvertRequest, converted_mesh, to_json
 
 log = logging.getLogger(__name__)
 
-CONVERTER_VERSION = 2
+CONVERTER_VERSION = 3
 """Raise it when the same file would give another mesh or other metrics."""
 
 
@@ -158,30 +159,37 @@ def write_blend(cache: Cache, mesh: bpy.types.Mesh, result: ConvertedMesh) -> No
     Main thread. Raises CacheError.
     """
     path = Path(result.blend)
-    handle, name = tempfile.mkstemp(
-        prefix=f"{path.name}.", suffix=TEMPORARY_SUFFIX, dir=cache.folder(path.parent.name)
-    )
-    os.close(handle)
+    mesh[ORIGIN] = result.file_sha256
+    folder = cache.folder(path.parent.name)
+    with _as_cache_error():
+        handle, name = tempfile.mkstemp(prefix=f"{path.name}.", suffix=TEMPORARY_SUFFIX, dir=folder)
+        os.close(handle)
     try:
-        try:
+        with _as_cache_error():
             bpy.data.libraries.write(name, {mesh}, compress=False)
-        except RuntimeError as error:
-            log.warning("%s", error)
-            raise CacheError(
-                "its mesh could not be written to the cache: make room on the disk, or check the "
-                "folder's permissions"
-            ) from None
-        with open(name, "r+b") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            os.fsync(file.fileno())
-        cache.forget(path)
-        os.replace(name, path)
+            with open(name, "r+b") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+                os.fsync(file.fileno())
+            cache.forget(path)
+            os.replace(name, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(name)
         raise
     fields = to_json(result)
     cache.keep(path, sha256, {**notes_for(result.file_sha256), "result": fields})
+
+
+@contextlib.contextmanager
+def _as_cache_error() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        log.warning("%s", error)
+        raise CacheError(
+            "its mesh could not be written to the cache: make room on the disk, or check the "
+            "folder's permissions"
+        ) from None
 
 
 @contextlib.contextmanager

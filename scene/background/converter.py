@@ -14,11 +14,13 @@ import json
 import logging
 import os
 import queue
+import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +28,10 @@ from typing import Any
 
 import bpy
 
-from ...api.cache import DEFAULT_LIMIT_BYTES, Cache
+from ...api.cache import DEFAULT_LIMIT_BYTES, IN_USE_S, Cache
 from ...api.errors import CsmError, FileError
 from ...api.files import TEMPORARY_SUFFIX
+from ...api.holding import Hold, if_free
 from ...api.jobs import log_failure
 from .. import models
 from ..models import AssembleRequest, CompareRequest, ConvertedMesh, ConvertRequest
@@ -36,7 +39,7 @@ from ..report import models as report_models
 from ..report.models import ReportRequest
 from . import conversion
 from .comparison import Comparer
-from .worker import MARK
+from .worker import MARK, TEMPORARY_PREFIX
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +58,8 @@ _KINDS = {
 START_TIMEOUT_S = 60.0
 TIMEOUT_S = 120.0
 TIMEOUT_S_PER_MB = 1.0
+LEFTOVER_AGE_S = 60.0
+"""A folder that is younger, and that nobody holds, may be about to be held."""
 
 
 MeshRequest = ConvertRequest | CompareRequest
@@ -114,6 +119,9 @@ class _Errand(enum.Enum):
 
 
 _Queued = Request | _Errand
+
+_threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+"""Those of all converters, also of such that are closed and only clean up."""
 
 _spare = threading.Semaphore(PROCESSES - 1)
 """A converter has one process in any case; further ones share this number."""
@@ -180,6 +188,7 @@ class Converter:
     def _put(self, request: _Queued) -> None:
         self._requests.put(request)
         if self._thread.ident is None:
+            _threads.add(self._thread)
             self._thread.start()
 
     def _run(self) -> None:
@@ -191,6 +200,7 @@ class Converter:
             self._serve(self._servers[0], request)
             for helper in helpers:
                 helper.join()
+        _remove_leftover_folders()
         self._cache.remove_leftovers()
         self._cache.prune(self._cache_limit_bytes)
 
@@ -223,6 +233,13 @@ class Converter:
                     self._answers.put(_answer_to(request, failure))
             request = self._requests.get()
         server.end()
+
+
+def join_closed(timeout_s: float) -> None:
+    """Wait until the converters that are closed have cleaned up."""
+    end = time.monotonic() + timeout_s
+    for thread in list(_threads):
+        thread.join(max(end - time.monotonic(), 0.0))
 
 
 def _thread(target: Callable[[], None]) -> threading.Thread:
@@ -301,7 +318,10 @@ class _Process:
 
     def __init__(self, command: list[str]) -> None:
         # Its temporary files are in a folder that can be removed when it was killed.
-        self._folder = tempfile.TemporaryDirectory(prefix="csm-retopo-", ignore_cleanup_errors=True)
+        self._folder = tempfile.TemporaryDirectory(
+            prefix=TEMPORARY_PREFIX, ignore_cleanup_errors=True
+        )
+        self._held = Hold(Path(self._folder.name))
         try:
             self._popen = subprocess.Popen(
                 command,
@@ -316,6 +336,7 @@ class _Process:
                 | getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0),
             )
         except OSError:
+            self._held.end()
             self._folder.cleanup()
             raise
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -352,6 +373,7 @@ class _Process:
         if self._popen.stdin is not None:
             with contextlib.suppress(OSError):
                 self._popen.stdin.close()
+        self._held.end()
         self._folder.cleanup()
 
     def _next_answer(self, timeout_s: float) -> dict[str, Any] | None:
@@ -432,9 +454,24 @@ def _command() -> list[str] | None:
 
 
 def _environment(temporary: str) -> dict[str, str]:
-    """The environment without what the process has no need to know."""
-    kept = {name: value for name, value in os.environ.items() if name != "CSM_API_KEY"}
+    """The environment without what the process has no need to know: it uses no network."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not (name.upper().startswith("CSM_API_") or name.upper().endswith("_PROXY"))
+    }
     return {**kept, "TMPDIR": temporary, "TEMP": temporary, "TMP": temporary}
+
+
+def _remove_leftover_folders() -> None:
+    """Remove the temporary files of processes that were killed together with their Blender."""
+    now = time.time()
+    for folder in Path(tempfile.gettempdir()).glob("csm-retopo-*"):
+        with contextlib.suppress(OSError), if_free(folder) as free:
+            can_tell = free and folder.name.startswith(TEMPORARY_PREFIX)
+            limit_s = LEFTOVER_AGE_S if can_tell else 24 * IN_USE_S
+            if free is not False and now - folder.stat().st_mtime > limit_s:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_unfinished(blend: Path) -> None:

@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import json
 import os
+import queue
+import shutil
 import sys
+import threading
 import traceback
 import types
+from collections.abc import Iterator
 from pathlib import Path
 
 MARK = "csm-retopo:"
+TEMPORARY_PREFIX = "csm-retopo-process-"
+"""How the names of folders begin that hold a process' temporary files."""
 
 
 def _adopt_package() -> None:
@@ -30,10 +36,51 @@ def _answer(**fields: object) -> None:
     sys.stdout.flush()
 
 
+class _Requests:
+    """The lines that come in. When their end comes while one is worked on, who asked has died, and
+    nobody waits for the answer: then the process ends at once.
+    """
+
+    def __init__(self) -> None:
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._is_busy = False
+        self._is_over = False
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def __iter__(self) -> Iterator[str]:
+        while (line := self._lines.get()) is not None:
+            with self._lock:
+                if self._is_over:
+                    return
+                self._is_busy = True
+            yield line
+            with self._lock:
+                self._is_busy = False
+
+    def _read(self) -> None:
+        for line in sys.stdin:
+            self._lines.put(line)
+        with self._lock:
+            self._is_over = True
+            if self._is_busy:
+                _remove_temporary_files()
+                os._exit(1)
+        self._lines.put(None)
+
+
+def _remove_temporary_files() -> None:
+    """Remove the folder for temporary files, which who started this process made for it alone."""
+    folder = Path(os.environ.get("TMPDIR", ""))
+    if folder.name.startswith(TEMPORARY_PREFIX):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def main() -> None:
     """Answer requests until the input ends."""
     if hasattr(os, "nice"):
         os.nice(10)  # the artist's Blender comes first; on Windows, the parent sees to it
+    requests = _Requests()
     _adopt_package()
     from csm_retopo.api.cache import Cache
     from csm_retopo.api.errors import CsmError, FileError
@@ -46,7 +93,7 @@ def main() -> None:
     _answer(ready=True)
     del deviation, measuring  # imported for numpy, while the first file is still on its way
     comparer = comparison.Comparer()
-    for line in sys.stdin:
+    for line in requests:
         request = json.loads(line)
         cache = Cache(Path(request["cache"]))
         try:
@@ -78,4 +125,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    finally:  # nobody may be left to read an answer
+        _remove_temporary_files()

@@ -5,6 +5,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,9 +26,11 @@ from fetching import (
     session_document,
 )
 
-from csm_retopo.api.cache import IN_USE_S, Cache, hash_file
-from csm_retopo.api.errors import CacheError, CsmError
+from csm_retopo.api.cache import IN_USE_S, Cache, Cleared, hash_file
+from csm_retopo.api.errors import CacheError, CsmError, FolderError
+from csm_retopo.api.holding import Hold, if_free
 from csm_retopo.api.jobs import FileKind, Finished, FolderJob, SessionRead
+from limits import files_no_larger_than, read_only
 from standin import Fault, StandIn
 
 MESH, PREVIEW, SOURCE = FileKind.MESH, FileKind.PREVIEW, FileKind.SOURCE
@@ -116,6 +122,23 @@ def record(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
+def of_format(change: int) -> Callable[[Path], None]:
+    """What another version of the add-on has written."""
+
+    def alter(path: Path) -> None:
+        fields = json.loads(record(path).read_bytes())
+        fields["csm_retopo_cache"]["format"] += change
+        record(path).write_text(json.dumps(fields))
+
+    return alter
+
+
+def unsealed(path: Path) -> None:
+    fields = json.loads(record(path).read_bytes())
+    del fields["csm_retopo_cache"]
+    record(path).write_text(json.dumps(fields))
+
+
 def spoil_record(text: str) -> Callable[[Path], None]:
     def spoil(path: Path) -> None:
         record(path).write_text(text)
@@ -135,6 +158,9 @@ DAMAGE: list[Callable[[Path], None]] = [
     spoil_record('{"size": 1, "sha256": 3, "notes": null}'),
     spoil_record("[" * 100_000),
     lambda path: flip(record(path)),
+    of_format(-1),
+    of_format(1),
+    unsealed,
 ]
 
 
@@ -159,7 +185,7 @@ def test_a_run_that_was_killed_is_taken_up_where_it_was(fetched: StandIn, cache_
     (folder / "session.json").unlink()
     run(download_job(fetched, cache_root)).require_whole()
     assert fetched_names(fetched) == ["retopo_mesh_2.obj"]
-    (folder / "variation_1.obj.abc.part").unlink()
+    assert not (folder / "variation_1.obj.abc.part").exists()
 
 
 @pytest.mark.parametrize("attempt", range(5))
@@ -320,6 +346,55 @@ def test_a_disk_that_is_full_is_told(
     assert (PREVIEW, 0) in told.ready
 
 
+@pytest.mark.parametrize("way", ["by ID", "by ID, without the service", "from the cache"])
+def test_what_is_cached_opens_where_nothing_can_be_written(
+    fetched: StandIn, cache_root: Path, way: str
+) -> None:
+    if way == "by ID, without the service":
+        fetched.add_fault(SESSION_ID, Fault("reset"), times=None)
+    with read_only(cache_root):
+        if way == "from the cache":
+            told = run(FolderJob(cache_root / SESSION_ID, Cache(cache_root)))
+        else:
+            told = run(download_job(fetched, cache_root))
+        Cache(cache_root).remove_leftovers()
+        Cache(cache_root).prune(0)
+        assert Cache(cache_root).clear().freed_bytes == 0
+    told.require_whole()
+    assert fetched.file_requests == []
+
+
+@pytest.mark.parametrize("missing", ["variation_1.obj", "variation_1.png.json", "source.glb"])
+def test_what_is_not_cached_can_not_be_fetched_there(
+    fetched: StandIn, cache_root: Path, missing: str
+) -> None:
+    (cache_root / SESSION_ID / missing).unlink()
+    document = session_document(created_at="2025-06-01T00:00:00Z")
+    fetched.add_session(document=document, files=FILES)
+    with read_only(cache_root):
+        told = run(download_job(fetched, cache_root))
+    assert type(told.error) is CacheError
+    assert "(Permission denied)" in str(told.error)
+    run(download_job(fetched, cache_root)).require_whole()
+
+
+def test_a_disk_with_room_for_small_files_only(service: StandIn, cache_root: Path) -> None:
+    with files_no_larger_than(20_000):
+        told = run(download_job(service, cache_root))
+    assert {key for key in told.failed if key[0] is MESH} == {(MESH, n) for n in range(VARIATIONS)}
+    assert (PREVIEW, 0) in told.ready
+    run(download_job(service, cache_root)).require_whole()
+
+
+def test_the_cache_s_folder_by_another_name(
+    fetched: StandIn, cache_root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(cache_root, target_is_directory=True)
+    flip(cache_root / SESSION_ID / "variation_0.obj")
+    told = run(FolderJob(tmp_path / "link" / SESSION_ID, Cache(cache_root)))
+    assert told.failed == {(MESH, 0): "what was fetched before is damaged"}
+
+
 # By itself
 
 
@@ -383,13 +458,13 @@ def test_a_file_that_is_given_up_leaves_nothing(cache: Cache, error: type[BaseEx
 
 def test_size_and_clear(cache: Cache, cache_root: Path, tmp_path: Path) -> None:
     assert cache.size_bytes() == 0
-    assert cache.clear() == 0
+    assert cache.clear() == Cleared(0, 0)
     fill(cache, "SESSION_1", 1000)
     fill(cache, "SESSION_2", 500)
     (cache_root / "SESSION_2" / "deeper").mkdir()
     (cache_root / "SESSION_2" / "deeper" / "x").write_bytes(bytes(20))
     assert cache.size_bytes() == 1520
-    assert cache.clear() == 1520
+    assert cache.clear() == Cleared(1520, 0)
     assert list(cache_root.iterdir()) == []
 
 
@@ -437,20 +512,123 @@ def test_opening_a_session_marks_it_as_used(fetched: StandIn, cache_root: Path) 
     assert folder.is_dir()
 
 
-def test_leftovers_of_killed_jobs_go(cache: Cache) -> None:
+@pytest.mark.parametrize("held", [False, True])
+def test_leftovers_of_killed_jobs_go(cache: Cache, held: bool) -> None:
     folder = fill(cache, "SESSION_1")
+    hold = cache.hold("SESSION_1") if held else None
     old, new = folder / "variation_1.obj.a.part", folder / "variation_2.obj.b.part"
     old.write_bytes(b"v")
     new.write_bytes(b"v")
     os.utime(old, (time.time() - IN_USE_S - 60,) * 2)
     cache.remove_leftovers()
-    assert sorted(path.name for path in folder.iterdir()) == ["variation_0.obj", new.name]
+    left = sorted(path.name for path in folder.iterdir())
+    # Somebody who is at work may be writing it this moment.
+    assert left == ["variation_0.obj", *([new.name] if held else [])]
+    if hold:
+        hold.end()
+
+
+def test_no_bit_of_what_is_known_of_a_session_can_flip_unseen(
+    fetched: StandIn, cache_root: Path
+) -> None:
+    cache = Cache(cache_root)
+    path = cache_root / SESSION_ID / "session.json"
+    body = path.read_bytes()
+    right = cache.load_session(SESSION_ID)
+    seen = 0
+    for place in range(len(body)):
+        changed = bytearray(body)
+        changed[place] ^= 1 << place % 8
+        path.write_bytes(changed)
+        try:
+            assert cache.load_session(SESSION_ID) == right
+        except FolderError:
+            seen += 1
+    assert seen > 0.7 * len(body)  # the rest is blanks
+
+
+def test_what_stands_in_another_session_s_folder_is_not_that_session(
+    fetched: StandIn, cache_root: Path
+) -> None:
+    (cache_root / SESSION_ID).rename(cache_root / "SESSION_2")
+    with pytest.raises(FolderError, match="SESSION_2 is damaged"):
+        Cache(cache_root).load_session("SESSION_2")
+    with pytest.raises(FolderError, match=f"{SESSION_ID} is not in the cache"):
+        Cache(cache_root).load_session(SESSION_ID)
+
+
+def test_what_is_held_is_not_removed(cache: Cache, cache_root: Path) -> None:
+    for session_id in ("SESSION_1", "SESSION_2"):
+        fill(cache, session_id, age_s=2 * IN_USE_S)
+    first, second = cache.hold("SESSION_1"), Cache(cache_root).hold("SESSION_1")
+    os.utime(cache_root / "SESSION_1", (0, 0))
+    cache.prune(0)
+    assert [each.name for each in cache_root.iterdir()] == ["SESSION_1"]
+    assert cache.clear() == Cleared(0, 1)
+    first.end()
+    first.end()
+    assert cache.clear() == Cleared(0, 1)
+    second.end()
+    assert cache.clear() == Cleared(1000, 0)
+
+
+def test_a_hold_ends_with_its_process(cache: Cache, cache_root: Path) -> None:
+    fill(cache, "SESSION_1")
+    code = (
+        "import sys, types; from pathlib import Path\n"
+        "package = types.ModuleType('csm_retopo'); package.__path__ = [sys.argv[1]]\n"
+        "sys.modules['csm_retopo'] = package\n"
+        "from csm_retopo.api.cache import Cache\n"
+        "held = Cache(Path(sys.argv[2])).hold('SESSION_1')\n"
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    root = Path(__file__).resolve().parents[2]
+    with subprocess.Popen(
+        [sys.executable, "-c", code, root, cache_root],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        assert cache.clear() == Cleared(0, 1)
+        process.kill()
+        process.wait(10.0)
+        assert cache.clear() == Cleared(1000, 0)
+
+
+def test_what_is_removed_while_it_is_wanted_is_made_anew(cache: Cache, cache_root: Path) -> None:
+    folder = fill(cache, "SESSION_1")
+    with if_free(folder) as free:
+        assert free
+        holds: list[Hold] = []
+        waiting = threading.Thread(target=lambda: holds.append(cache.hold("SESSION_1")))
+        waiting.start()
+        shutil.rmtree(folder)
+    waiting.join(10.0)
+    assert cache.clear() == Cleared(0, 1)
+    assert list(folder.iterdir()) == []
+    holds.pop().end()
+
+
+def test_a_job_holds_its_session_until_it_is_over(service: StandIn, cache_root: Path) -> None:
+    job = download_job(service, cache_root)
+    run(job).require_whole()
+    assert Cache(cache_root).clear() == Cleared(0, 1)
+    job.cancel()
+    assert Cache(cache_root).clear().in_use == 0
+    assert list(cache_root.iterdir()) == []
+
+
+def test_a_clock_that_was_set_back_keeps_nothing_for_ever(cache: Cache, cache_root: Path) -> None:
+    fill(cache, "SESSION_1", age_s=-10 * IN_USE_S)
+    cache.prune(0)
+    assert list(cache_root.iterdir()) == []
 
 
 def test_a_cache_that_is_not_there_is_empty(cache: Cache, cache_root: Path) -> None:
     cache.prune(0)
     cache.remove_leftovers()
-    assert cache.size_bytes() == cache.clear() == 0
+    assert cache.size_bytes() == cache.clear().freed_bytes == 0
     assert cache.find(cache_root / "SESSION_1" / "x", {}) is None
     assert not cache_root.exists()
 
@@ -458,4 +636,4 @@ def test_a_cache_that_is_not_there_is_empty(cache: Cache, cache_root: Path) -> N
 def test_the_record_of_a_file_names_no_place(fetched: StandIn, cache_root: Path) -> None:
     text = record(cache_root / SESSION_ID / "variation_0.obj").read_text()
     assert "127.0.0.1" not in text
-    assert set(json.loads(text)) == {"size", "sha256", "notes"}
+    assert set(json.loads(text)) == {"size", "sha256", "notes", "csm_retopo_cache"}

@@ -14,11 +14,12 @@ import pytest
 from fetching import SESSION_ID, VARIATIONS, download_job, run
 
 from csm_retopo.api import cache as cache_module
-from csm_retopo.api.cache import Cache, mesh_name, preview_name
+from csm_retopo.api.cache import Cache, mesh_name, preview_name, read_document, seal, unseal
 from csm_retopo.api.cancellation import Cancellation
 from csm_retopo.api.errors import Cancelled
 from csm_retopo.api.jobs import FileKind, FolderJob
 from csm_retopo.api.recent import RecentSessions
+from csm_retopo.api.session import Session
 from standin import StandIn
 
 
@@ -47,12 +48,12 @@ def keep(root: Path, number: int, variations: int = 1, **changes: Any) -> Path:
         "output": {"meshes": meshes},
         **changes,
     }
-    (folder / "session.json").write_text(json.dumps(document), encoding="utf-8")
+    (folder / "session.json").write_bytes(seal(document))
     for index in range(variations):
         for name in (mesh_name(index), preview_name(index)):
             (folder / name).write_bytes(b"0123")
             record = {"size": 4, "sha256": f"{number}-{name}", "notes": {}}
-            (folder / f"{name}.json").write_text(json.dumps(record), encoding="utf-8")
+            (folder / f"{name}.json").write_bytes(seal(record))
     os.utime(folder, (1_763_900_000 + number, 1_763_900_000 + number))
     return folder
 
@@ -128,24 +129,21 @@ def test_what_was_read_is_not_read_again_unless_it_has_changed(
     changed = keep(cache_root, 2)
     sessions = RecentSessions(Cache(cache_root))
     sessions.page(0, 8)
-    document = json.loads((changed / "session.json").read_text(encoding="utf-8"))
-    document["input"]["model"] = "precision"
-    (changed / "session.json").write_text(json.dumps(document), encoding="utf-8")
-    parsed: list[str] = []
-    parse = "csm_retopo.api.recent.parse_session"
-    monkeypatch.setattr(parse, _noting(parsed, RecentSessions.page.__globals__["parse_session"]))
+    _change_document(changed, input={"model": "precision"})
+    read: list[Path] = []
+    monkeypatch.setattr("csm_retopo.api.recent.read_document", _noting(read))
     page = sessions.page(0, 8)
     assert {each.session_id: each.model for each in page.sessions} == {
         session_id(1): "swift",
         session_id(2): "precision",
     }
-    assert len(parsed) == 1
+    assert read == [changed / "session.json"]
 
 
-def _noting(calls: list[str], function: Callable[..., Any]) -> Callable[..., Any]:
-    def call(body: bytes, links: object) -> Any:
-        calls.append(body.decode())
-        return function(body, links)
+def _noting(calls: list[Path]) -> Callable[[Path], Session]:
+    def call(path: Path) -> Session:
+        calls.append(path)
+        return read_document(path)
 
     return call
 
@@ -179,8 +177,18 @@ def _huge(folder: Path) -> None:
 
 
 def _of_another(folder: Path) -> None:
-    text = (folder / "session.json").read_text(encoding="utf-8")
-    (folder / "session.json").write_text(text.replace(folder.name, session_id(77)), "utf-8")
+    _change_document(folder, _id=session_id(77))
+
+
+def _of_another_version(folder: Path) -> None:
+    document = json.loads((folder / "session.json").read_bytes())
+    document["csm_retopo_cache"]["format"] += 1
+    (folder / "session.json").write_text(json.dumps(document))
+
+
+def _bit_flipped(folder: Path) -> None:
+    body = (folder / "session.json").read_bytes()
+    (folder / "session.json").write_bytes(body.replace(b"swift", b"swigt"))
 
 
 def _no_mesh(folder: Path) -> None:
@@ -200,11 +208,13 @@ def _odd_record(folder: Path) -> None:
 
 
 def _still_running(folder: Path) -> None:
-    text = (folder / "session.json").read_text(encoding="utf-8")
-    (folder / "session.json").write_text(
-        text.replace('"status": "complete", "created_at"', '"status": "incomplete", "created_at"'),
-        encoding="utf-8",
-    )
+    _change_document(folder, status="incomplete")
+
+
+def _change_document(folder: Path, **changes: Any) -> None:
+    document = unseal((folder / "session.json").read_bytes())
+    assert document is not None
+    (folder / "session.json").write_bytes(seal({**document, **changes}))
 
 
 def _foreign_name(folder: Path) -> None:
@@ -230,6 +240,8 @@ def _a_link(folder: Path) -> None:
         _a_pipe,
         _huge,
         _of_another,
+        _of_another_version,
+        _bit_flipped,
         _no_mesh,
         _cut_short,
         _no_record,

@@ -3,9 +3,16 @@
 
 from __future__ import annotations
 
+import fnmatch
+import os
+import subprocess
+import sys
+import tomllib
 import zipfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+
+import pytest
 
 from tools import extension
 
@@ -39,10 +46,63 @@ def test_this_blender_validates_source_and_zip(archive: Path) -> None:
     extension.validate(archive)
 
 
-def test_this_blender_builds_the_same_zip(archive: Path, tmp_path: Path) -> None:
-    extension.build(tmp_path / "again.zip")
-    with zipfile.ZipFile(archive) as given, zipfile.ZipFile(tmp_path / "again.zip") as built:
-        assert sorted(built.namelist()) == sorted(given.namelist())
+def test_the_zip_holds_the_files_of_the_repository(archive: Path) -> None:
+    tracked = _tracked()
+    manifest = tomllib.loads((extension.ROOT / "blender_manifest.toml").read_text("utf-8"))
+    patterns = manifest["build"]["paths_exclude_pattern"]
+    top_level = {each.removeprefix("!/") for each in patterns if each.startswith("!/")}
+    excluded = [each for each in patterns if not each.startswith("!/") and each != "/*"]
+    expected = {
+        name
+        for name in tracked
+        if name.partition("/")[0] in top_level and not any(_excludes(p, name) for p in excluded)
+    }
+    with zipfile.ZipFile(archive) as package:
+        assert sorted(package.namelist()) == sorted(expected)
+        for name in expected:
+            assert package.read(name) == (extension.ROOT / name).read_bytes()
+
+
+def _tracked() -> list[str]:
+    done = subprocess.run(
+        ["git", "ls-files", "-z", "--cached"],
+        check=False,
+        cwd=extension.ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    if done.returncode:
+        pytest.skip("this is no clone of the repository")
+    return [each for each in done.stdout.split("\0") if each]
+
+
+def _excludes(pattern: str, name: str) -> bool:
+    """Whether one of the manifest's patterns, which are .gitignore's, leaves the file out."""
+    if pattern.startswith("/"):
+        return fnmatch.fnmatchcase(name, pattern[1:])
+    return any(fnmatch.fnmatchcase(part, pattern.rstrip("/")) for part in name.split("/"))
+
+
+def test_the_same_zip_is_built_everywhere(archive: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "größer" / "elsewhere"
+    for name in _tracked():
+        path = copy / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes((extension.ROOT / name).read_bytes())
+        path.chmod(0o600)
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    environment = {"SOURCE_DATE_EPOCH": "1500000000", "LC_ALL": "C", "TZ": "Pacific/Chatham"}
+    built = tmp_path / "built.zip"
+    subprocess.run(
+        [sys.executable, "-B", copy / "tests" / "tools" / "extension.py", "build", built],
+        check=True,
+        env={**os.environ, **environment},
+        umask=0o077,
+        timeout=60,
+    )
+    assert built.read_bytes() == archive.read_bytes()
+    extension.validate(built)
 
 
 def test_comes_and_goes_cleanly(run_blender: RunBlender, archive: Path) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from itertools import pairwise
@@ -496,7 +497,7 @@ def test_objects_are_deleted_while_placing(folder: Folder, cache: Cache) -> None
 def test_the_cache_is_cleared_while_placing(folder: Folder, tmp_path: Path) -> None:
     cache = Cache(tmp_path / "cache")
     running = under_way(folder, cache)
-    cache.clear()
+    shutil.rmtree(cache.root)
     outcome = running.run()
     running.close(2.0)
     assert outcome.error is None
@@ -517,7 +518,7 @@ def test_the_cache_is_cleared_and_an_undo_takes_away_what_waits(
 ) -> None:
     cache = Cache(tmp_path / "cache")
     running = under_way(folder, cache)
-    cache.clear()
+    shutil.rmtree(cache.root)
     bpy.data.batch_remove(list(bpy.data.meshes))
     outcome = running.run()
     running.close(2.0)

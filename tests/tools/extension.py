@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Checks and builds the extension with the tools of the Blender that runs this.
 
-As a program: `extension.py validate PATH` (a folder or a zip), `extension.py build ZIP`.
+As a program: `extension.py validate PATH` (a folder or a zip), `extension.py build ZIP`. What it
+builds is the same, byte for byte, wherever and whenever and by whichever Blender it is built.
 """
 
 from __future__ import annotations
 
+import stat
 import subprocess
 import sys
 import sysconfig
+import tempfile
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,10 +36,26 @@ def build(archive: Path) -> None:
         subprocess.CalledProcessError: it could not be built; the output says why.
     """
     archive.parent.mkdir(parents=True, exist_ok=True)
-    _blender_ext(
-        *("build", "--valid-tags", str(_scripts() / _TAGS)),
-        *("--source-dir", str(ROOT), "--output-filepath", str(archive)),
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        built = Path(folder) / archive.name
+        _blender_ext(
+            *("build", "--valid-tags", str(_scripts() / _TAGS)),
+            *("--source-dir", str(ROOT), "--output-filepath", str(built)),
+        )
+        _normalize(built, archive)
+
+
+def _normalize(built: Path, archive: Path) -> None:
+    """Write what the zip `built` holds to `archive`, without what tells where and when it was.
+
+    Nothing is compressed: one zlib's output differs from another's.
+    """
+    with zipfile.ZipFile(built) as given, zipfile.ZipFile(archive, "w") as made:
+        for name in sorted(given.namelist()):
+            entry = zipfile.ZipInfo(name)  # of 1980
+            entry.create_system = 3  # also on Windows
+            entry.external_attr = (stat.S_IFREG | 0o644) << 16
+            made.writestr(entry, given.read(name))
 
 
 def _scripts() -> Path:
