@@ -68,13 +68,14 @@ def test_a_session_becomes_a_blend_and_a_report(run: Run, service: StandIn) -> N
     report = run.report(session_id)
     assert list(report) == [
         *("session_id", "status", "model", "quads", "created_at", "error"),
-        *("source", "variations", "warnings"),
+        *("source", "variations", "best", "assets", "warnings"),
     ]
     assert report["session_id"] == session_id
     assert (report["status"], report["model"], report["quads"]) == ("complete", "swift", True)
     assert report["created_at"] == "2025-05-15T19:19:13.720Z"
     assert report["error"] is None
     assert report["warnings"] == []
+    assert (report["best"], report["assets"]) == (None, [])
     assert list(report["source"]) == ["asset_id", "name", "status", "error", "metrics"]
     assert report["source"]["metrics"]["triangles"] == 12
     assert [each["index"] for each in report["variations"]] == [0, 1]
@@ -145,6 +146,20 @@ def test_sources_in_every_form(run: Run, service: StandIn, tmp_path: Path) -> No
     assert sorted(os.listdir(run.output)) == sorted([by_id, by_url, in_file, in_folder])
     assert run.said.splitlines()[-1] == "4 of 4 sessions imported whole"
     assert len(service.api_requests) == 3
+
+
+def test_a_part_of_what_is_named(run: Run, service: StandIn, tmp_path: Path) -> None:
+    ids = [sessions.new_id() for _ in range(5)]
+    listed = tmp_path / "list.txt"
+    listed.write_text("\n".join([*ids, ids[0], "", "# end"]))
+    parts = []
+    for number in (1, 2, 3):
+        assert run("--from-file", listed, "--part", f"{number}/3") == 1  # nobody knows them
+        parts.append(sorted(set(os.listdir(run.output)).difference(*parts)))
+    assert parts == [ids[:1], ids[1:3], ids[3:]]
+    # A list that has become shorter than it was when it was shared out leaves nothing to do.
+    assert run(ids[0], "--part", "2/3") == 0
+    assert run.said.splitlines()[-1] == "0 of 0 sessions imported whole"
 
 
 def test_without_the_source(run: Run, service: StandIn) -> None:
@@ -243,6 +258,10 @@ def test_waiting_for_a_session_that_runs(
         ["import", "SESSION_1_1", "--output", "out", "--wait", "-1"],
         ["import", "SESSION_1_1", "--output", "out", "--wait", "nan"],
         ["import", "SESSION_1_1", "--output", "out", "--fast"],
+        ["import", "SESSION_1_1", "--output", "out", "--best", "max beauty"],
+        ["import", "SESSION_1_1", "--output", "out", "--part", "3/2"],
+        ["import", "SESSION_1_1", "--output", "out", "--part", "0/2"],
+        ["import", "SESSION_1_1", "--output", "out", "--part", "2"],
         ["import", "--output", "out", "--from-file", "nowhere.txt"],
         ["import", "--output", "out", "--from-file", "."],
         ["import", "--output", "out", "--from-file", "binary"],
