@@ -103,8 +103,11 @@ def with_catalogs(content: bytes, session_ids: Iterable[str]) -> bytes:
     elif _VERSION not in (line.strip().removeprefix("\ufeff") for line in head):
         raise CsmError(f"{CATALOGS_NAME} is not of a version that is known: it was left as it is")
     known = {_parts(line)[1] for line in lines}
-    new = {each: catalog_id(each) for each in session_ids}
-    added = [_line(each, uuid_) for each, uuid_ in new.items() if uuid_ not in known]
+    # One that isn't there would be made up by Blender, and shown as not saved yet.
+    new = {catalog_id(_ROOT): _ROOT}
+    # Without what all IDs begin with: there is little room for a name, and its end is what tells.
+    new |= {catalog_id(each): f"{_ROOT}/{each.removeprefix('SESSION_')}" for each in session_ids}
+    added = [_line(uuid_, path) for uuid_, path in new.items() if uuid_ not in known]
     if not added:
         return content
     catalogs = sorted(lines + added, key=_parts)
@@ -118,6 +121,5 @@ def _parts(line: str) -> tuple[str, str]:
     return found[2].strip(), found[1].lower()
 
 
-def _line(session_id: str, uuid_: str) -> str:
-    name = f"{_ROOT}-{session_id}"[-_SIMPLE_NAME_LIMIT:]
-    return f"{uuid_}:{_ROOT}/{session_id}:{name}"
+def _line(uuid_: str, path: str) -> str:
+    return f"{uuid_}:{path}:{path.replace('/', '-')[-_SIMPLE_NAME_LIMIT:]}"

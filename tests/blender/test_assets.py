@@ -68,8 +68,9 @@ def test_every_variation_is_an_asset(tmp_path: Path, library: Path) -> None:
     assert [len(objects(role)) for role in ("SOURCE", "VARIATION", "PREVIEW", "LABEL")] == [
         *(1, 2, 2, 3)
     ]
+    name = session_id.removeprefix("SESSION_")
     lines = (library / CATALOGS_NAME).read_text().splitlines()
-    assert lines[-1].startswith(f"{catalog_id(session_id)}:CSM Retopo/{session_id}:")
+    assert lines[-1] == f"{catalog_id(session_id)}:CSM Retopo/{name}:CSM Retopo-{name}"
 
 
 def test_only_the_best_is_an_asset(
@@ -125,7 +126,7 @@ def test_another_choice_changes_the_assets_and_nothing_is_done_twice(
     written = blend.stat().st_mtime_ns
     (library / CATALOGS_NAME).unlink()
     assert batch(library, tmp_path / "one", "--asset-library", *by_rule) == 0
-    assert session_id in (library / CATALOGS_NAME).read_text()
+    assert catalog_id(session_id) in (library / CATALOGS_NAME).read_text()
     assert blend.stat().st_mtime_ns == written
 
 

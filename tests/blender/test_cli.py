@@ -201,7 +201,10 @@ def test_what_fails_does_not_stop_the_rest(run: Run, service: StandIn) -> None:
     service.add_fault("retopo_mesh_1.obj", Fault("html_200"), times=None)
     service.add_fault(f"*{partial}/retopo_render_2.png", Fault("status", status=404), times=None)
     nonsense = "https://storage.example/artist@example.com/mesh.obj?sig=CANARY"
-    assert run(unknown, nonsense, "../../users/me", partial, good) == 1
+    everything = (unknown, nonsense, "../../users/me", partial, good)
+    assert run("--some-may-fail", *everything) == 0
+    assert run("--some-may-fail", *everything[:3]) == 1
+    assert run(*everything) == 1
     assert run.said.splitlines()[-1] == "1 of 5 sessions imported whole"
     assert "the URL given: That is no session ID" in run.said
     assert "../../users/me: That is no session ID" in run.said
