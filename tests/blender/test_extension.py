@@ -17,6 +17,7 @@ TOP_LEVEL = CODE | {
     "__init__.py",
     "cli.py",
     "sample",
+    "flamenco",
     "README.md",
     "CHANGELOG.md",
     "LICENSE",
