@@ -48,7 +48,7 @@ def mark_variations(scene: bpy.types.Scene, indices: Iterable[int], *, as_best: 
         for index, obj in row.variations.items():
             if index not in wanted:
                 continue
-            tags = [row.session_id, kind_of_faces(read_metrics(obj))]
+            tags = [row.session_id, _kind_of_faces(read_metrics(obj))]
             tags += [model.capitalize()] if model else []
             tags += ["Best"] if as_best else []
             preview = row.previews.get(index)
@@ -58,7 +58,7 @@ def mark_variations(scene: bpy.types.Scene, indices: Iterable[int], *, as_best: 
             asset.catalog_id = catalog_id(row.session_id)
 
 
-def kind_of_faces(metrics: Metrics) -> str:
+def _kind_of_faces(metrics: Metrics) -> str:
     """What a mesh is made of, as a tag."""
     faces = metrics.get("faces")
     if metrics.get("quads") == faces:
