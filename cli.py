@@ -24,7 +24,10 @@ from .api.errors import CsmError
 from .api.jobs import FolderJob, Job, read_folder_session
 from .api.session import find_session_id, without_urls
 from .scene import sessions
+from .scene.assets.catalogs import CATALOGS_NAME, Catalogs
+from .scene.assets.choice import Choice
 from .scene.background.converter import Converter
+from .scene.measure.rules import EXAMPLE, InvalidRule, Rule, parse_rule
 from .scene.pipeline import Import, Outcome
 from .scene.report import outcome as report
 from .scene.report.models import Report
@@ -70,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
         _tell("name a session, or use --sample")
         return EXIT_USAGE
     try:
-        return _import_all(texts, arguments)
+        return _import_all(_part_of(texts, *arguments.part), arguments)
     except CsmError as error:
         _tell(str(error))
         return EXIT_FAILED
@@ -103,6 +106,13 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--from-file", metavar="FILE", type=Path, help="more sources, one a line; # comments"
     )
+    command.add_argument(
+        "--part",
+        metavar="K/N",
+        type=_part,
+        default=(1, 1),
+        help="only the Kth of N parts of what is named: one of N machines that share a list",
+    )
     command.add_argument("--sample", action="store_true", help="import the bundled sample session")
     command.add_argument(
         "--wait",
@@ -123,6 +133,22 @@ def _parser() -> argparse.ArgumentParser:
         help=f"write {report.SHEET_NAME}, too: a picture of all variations",
     )
     command.add_argument(
+        "--asset-library",
+        action="store_true",
+        help="make DIR an asset library: every variation an asset, or only the best by --best",
+    )
+    command.add_argument(
+        "--best",
+        metavar="RULE",
+        type=_rule,
+        help=f"tell which variation of a session is the best by a rule, such as '{EXAMPLE}'",
+    )
+    command.add_argument(
+        "--some-may-fail",
+        action="store_true",
+        help="exit code 1 only if nothing was imported whole: for schedulers that give up",
+    )
+    command.add_argument(
         "--force",
         action="store_true",
         help="fetch and import again what is in the cache or in DIR already",
@@ -140,6 +166,20 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _part(text: str) -> tuple[int, int]:
+    number, slash, parts = text.partition("/")
+    if slash and number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts):
+        return int(number), int(parts)
+    raise argparse.ArgumentTypeError("must be like 3/20, the third of twenty parts")
+
+
+def _rule(text: str) -> Rule:
+    try:
+        return parse_rule(text)
+    except InvalidRule as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _texts(arguments: argparse.Namespace) -> list[str]:
     """All that names a session, once each, in the order given.
 
@@ -154,6 +194,11 @@ def _texts(arguments: argparse.Namespace) -> list[str]:
     return list(dict.fromkeys(texts))
 
 
+def _part_of(texts: list[str], number: int, parts: int) -> list[str]:
+    """One of so many parts, counted from 1, that are as equal as can be."""
+    return texts[len(texts) * (number - 1) // parts : len(texts) * number // parts]
+
+
 def _is_comment(line: str) -> bool:
     return not line.strip() or line.lstrip().startswith("#")
 
@@ -161,6 +206,7 @@ def _is_comment(line: str) -> bool:
 def _import_all(texts: list[str], arguments: argparse.Namespace) -> int:
     cache = sessions.open_cache()
     converter = Converter(cache, sessions.cache_limit_bytes())
+    catalogs = Catalogs(arguments.output.absolute())
     total = failed = unreported = 0
     done: set[str] = set()
     try:
@@ -170,7 +216,7 @@ def _import_all(texts: list[str], arguments: argparse.Namespace) -> int:
                 if source.session_id in done:
                     continue
                 done.add(source.session_id)
-                complete = _import_one(source, cache, converter, arguments)
+                complete = _import_one(source, cache, converter, catalogs, arguments)
                 reported = _report_one(source.session_id, converter, arguments)
             except CsmError as error:
                 _tell(f"{_shown(text)}: {error}")
@@ -185,8 +231,11 @@ def _import_all(texts: list[str], arguments: argparse.Namespace) -> int:
     finally:
         converter.close()
         converter.join(5.0)
+        filed = _file_assets(catalogs)
     _tell(f"{total - failed} of {total} sessions imported whole")
-    return EXIT_FAILED if failed or unreported else EXIT_DONE
+    if arguments.some_may_fail and failed < total:
+        return EXIT_DONE
+    return EXIT_FAILED if failed or unreported or not filed else EXIT_DONE
 
 
 def _find_source(text: str) -> _Source:
@@ -197,8 +246,25 @@ def _find_source(text: str) -> _Source:
     return _Source(find_session_id(text))
 
 
+def _file_assets(catalogs: Catalogs) -> bool:
+    """Write what is left to be written of the catalogs. Returns whether they could be written."""
+    try:
+        catalogs.flush()
+    except CsmError as error:
+        _tell(str(error))
+    except OSError as error:
+        _tell(f"{CATALOGS_NAME} can't be written ({error.strerror})")
+    else:
+        return True
+    return False
+
+
 def _import_one(
-    source: _Source, cache: Cache, converter: Converter, arguments: argparse.Namespace
+    source: _Source,
+    cache: Cache,
+    converter: Converter,
+    catalogs: Catalogs,
+    arguments: argparse.Namespace,
 ) -> bool:
     """Import one session into its folder. Returns whether all of it was imported.
 
@@ -206,8 +272,10 @@ def _import_one(
     """
     session_id = source.session_id
     folder = arguments.output.absolute() / session_id
-    if not arguments.force and _is_done(folder, with_source=not arguments.no_source):
+    choice = Choice(arguments.best, arguments.asset_library)
+    if not arguments.force and _is_done(folder, choice, with_source=not arguments.no_source):
         _tell(f"{session_id}: imported already")
+        _choose_again(folder / report.REPORT_NAME, choice, catalogs)
         return True
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -228,7 +296,7 @@ def _import_one(
     else:
         running = Import(
             job,
-            FileTarget(folder / "session.blend", converter),
+            FileTarget(folder / "session.blend", converter, choice=choice),
             converter,
             keep_converter=True,
             tell=lambda line: _tell(f"{session_id}: {line}"),
@@ -236,11 +304,32 @@ def _import_one(
         running.start()
         outcome = running.run()
         job.join(2.0)
-    report.write_report(folder / report.REPORT_NAME, report.report(session_id, outcome))
+    fields = report.report(session_id, outcome, choice)
+    report.write_report(folder / report.REPORT_NAME, fields)
     for warning in outcome.warnings:
         _tell(f"{session_id}: {warning}")
     _tell(f"{session_id}: {outcome.summary()}")
+    if outcome.error is None:
+        _note_choice(fields, choice, catalogs)
     return outcome.is_complete
+
+
+def _choose_again(path: Path, choice: Choice, catalogs: Catalogs) -> None:
+    """Bring the report of a session that is done up to date with what is chosen now."""
+    before = report.read_report(path)
+    fields = report.with_best(before, choice)
+    if fields != before:
+        report.write_report(path, fields)
+    _note_choice(fields, choice, catalogs)
+
+
+def _note_choice(fields: dict[str, Any], choice: Choice, catalogs: Catalogs) -> None:
+    if choice.rule is not None:
+        best = fields["best"]["name"]
+        found = f"the best is {best}" if best else "no variation fulfils the rule"
+        _tell(f"{fields['session_id']}: {found}")
+    if choice.as_assets and fields["assets"]:
+        catalogs.add(fields["session_id"])
 
 
 def _report_one(session_id: str, converter: Converter, arguments: argparse.Namespace) -> bool:
@@ -291,8 +380,10 @@ def _report_one(session_id: str, converter: Converter, arguments: argparse.Names
     return running.error is None
 
 
-def _is_done(folder: Path, *, with_source: bool) -> bool:
-    """Whether an earlier run imported the whole session into the folder."""
+def _is_done(folder: Path, choice: Choice, *, with_source: bool) -> bool:
+    """Whether an earlier run imported the whole session into the folder, with the same assets if
+    there are to be any.
+    """
     if not (folder / "session.blend").is_file():
         return False
     try:
@@ -307,6 +398,7 @@ def _is_done(folder: Path, *, with_source: bool) -> bool:
             fields["error"] is None
             and source_is_done
             and all(each["status"] == "imported" for each in fields["variations"])
+            and report.has_assets(fields, choice)
         )
     except (OSError, ValueError, KeyError, TypeError):
         return False

@@ -117,11 +117,17 @@ class Arrangement:
 
 @dataclass(frozen=True)
 class AssembleRequest:
-    """Write a .blend that holds the row and nothing else."""
+    """Write a .blend that holds the row and nothing else.
+
+    `assets` are the indices of the variations that are to be assets; `assets_are_best` tells that a
+    rule has chosen them.
+    """
 
     plan: RowPlan
     blend: str
     arrangement: Arrangement
+    assets: tuple[int, ...] = ()
+    assets_are_best: bool = False
 
 
 def to_json(
@@ -172,6 +178,8 @@ def assemble_request(fields: dict[str, Any]) -> AssembleRequest:
             spacing=float(wanted["spacing"]),
             labels=bool(wanted["labels"]),
         ),
+        assets=tuple(int(each) for each in fields["assets"]),
+        assets_are_best=bool(fields["assets_are_best"]),
     )
 
 

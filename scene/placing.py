@@ -85,8 +85,8 @@ class _Row:
         self, scene: bpy.types.Scene, plan: RowPlan, facing: Facing, arrangement: Arrangement
     ) -> None:
         self._plan = plan
-        self._collection = _session_collection(scene, plan)
         self._have = _session_objects(scene, plan.session_id)
+        self._collection = _session_collection(scene, plan)
         stands = any(role in (Role.SOURCE, Role.VARIATION) for role, _ in self._have)
         if not (stands and self._collection.csm_retopo.row.pitch > 0):
             _write_shape(self._collection, shape_row(plan, facing, arrangement))
@@ -280,24 +280,34 @@ def _preview_back(obj: bpy.types.Object) -> float:
 
 
 def _session_objects(scene: bpy.types.Scene, session_id: str) -> dict[_Key, bpy.types.Object]:
-    """The session's objects in the scene. A copy that the artist made is not among them: the
-    first of the same role and index, by name, is the one. Nor is what became of an object that
-    the artist has converted to another type.
+    """The session's objects in the scene; none if the scene doesn't have the session, but at most
+    assets of it. A copy that the artist made is not among them: the first of the same role and
+    index is the one, by name, and what is in the session's collection comes before what is not.
+    Nor is what became of an object that the artist has converted to another type.
     """
+    collection = _find_collection(scene, session_id)
+    if collection is None:
+        return {}
+    inside = set(collection.all_objects)
     found: dict[_Key, bpy.types.Object] = {}
     ours = [obj for obj in scene.objects if obj.csm_retopo.session_id == session_id]
-    for obj in sorted(ours, key=lambda obj: obj.name):
+    for obj in sorted(ours, key=lambda obj: (obj not in inside, obj.name)):
         carried = obj.csm_retopo
         if obj.type == TYPES.get(carried.role):
             found.setdefault((carried.role, carried.index), obj)
     return found
 
 
-def _session_collection(scene: bpy.types.Scene, plan: RowPlan) -> bpy.types.Collection:
+def _find_collection(scene: bpy.types.Scene, session_id: str) -> bpy.types.Collection | None:
     for collection in session_collections(scene):
-        if collection.csm_retopo.session_id == plan.session_id:
-            break
-    else:
+        if collection.csm_retopo.session_id == session_id:
+            return collection
+    return None
+
+
+def _session_collection(scene: bpy.types.Scene, plan: RowPlan) -> bpy.types.Collection:
+    collection = _find_collection(scene, plan.session_id)
+    if collection is None:
         collection = bpy.data.collections.new(plan.session_id)
         scene.collection.children.link(collection)
     carried = collection.csm_retopo

@@ -13,9 +13,10 @@ import bpy
 
 from ..api.errors import CsmError
 from . import pending, placing, sessions
+from .assets.choice import Choice
 from .background.converter import Assembled, Converter, NoProcess
 from .layout import Facing
-from .models import Arrangement, AssembleRequest, PlannedMesh, Preview, PreviewSide, RowPlan
+from .models import Arrangement, AssembleRequest, PlannedMesh, Preview, PreviewSide, Role, RowPlan
 from .pipeline import Outcome
 
 UNDO_MESSAGE = "Import Retopology Session"
@@ -121,6 +122,7 @@ class FileTarget:
     converter: Converter
     stage: str = "Writing"
     arrangement: Arrangement = field(default_factory=preferred_arrangement)
+    choice: Choice = field(default_factory=Choice)
     waits = False
     needs_converter = True
 
@@ -135,7 +137,10 @@ class FileTarget:
 
     def put(self, plan: RowPlan, outcome: Outcome) -> Iterator[bool | None]:
         """Ask for the file and wait for it."""
-        request = AssembleRequest(plan, str(self.path), self.arrangement)
+        variations = [each for each in plan.meshes if each.role is Role.VARIATION]
+        assets = self.choice.assets({each.index: each.mesh.metrics for each in variations})
+        by_rule = self.choice.rule is not None
+        request = AssembleRequest(plan, str(self.path), self.arrangement, assets, by_rule)
         self.converter.submit(request)
         while (answer := self.converter.poll(0.02)) is None:
             yield None

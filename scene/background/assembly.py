@@ -11,6 +11,7 @@ import bpy
 from ...api.errors import CsmError
 from ...api.files import replacing
 from .. import placing
+from ..assets import marking
 from ..layout import Facing
 from ..models import AssembleRequest
 
@@ -27,6 +28,7 @@ def write_row(request: AssembleRequest) -> list[str]:
     scene = bpy.context.scene
     scene.name = request.plan.session_id
     warnings = placing.place(scene, request.plan, Facing.FRONT, request.arrangement)
+    marking.mark_variations(scene, request.assets, as_best=request.assets_are_best)
     try:
         with replacing(Path(request.blend)) as temporary:
             # As a copy, so that the open file doesn't take the temporary name for its own.

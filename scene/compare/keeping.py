@@ -17,15 +17,12 @@ import bpy
 from mathutils.bvhtree import BVHTree
 
 from ...api.errors import CsmError
+from ..assets import marking
 from ..measure.metrics import remove_attributes
 from ..models import Role
-from ..properties import read_metrics
 from ..removal import free_name, take_out, take_out_collections
 from ..rows import Row
 from . import coloring, display, flipping
-
-PREVIEW_SIDE = 256
-"""The longer side of an asset's preview image, in pixels."""
 
 _TEMPORARY = "CSM Retopo Transfer"
 _MOST_UV_MAPS = 8
@@ -107,7 +104,7 @@ def keep(
     if source is not None and wishes.transfers:
         _transfer(obj, source, wishes)
     if wishes.mark_asset:
-        _mark_asset(obj, _preview_image(group, obj))
+        marking.mark(obj, _preview_image(group, obj))
     _become_ordinary(scene, group, obj)
     _put_aside(scene, group, obj, wishes.others)
     obj.name = wishes.name
@@ -235,34 +232,6 @@ def _preview_image(group: list[Row], obj: bpy.types.Object) -> bpy.types.Image |
         if row.session_id == carried.session_id and carried.index in row.previews:
             return row.previews[carried.index].data
     return None
-
-
-def _mark_asset(obj: bpy.types.Object, image: bpy.types.Image | None) -> None:
-    """Make it an asset, described by its numbers, that looks like its preview image."""
-    numbers = ", ".join(flipping.key_numbers(read_metrics(obj)))
-    session_id = obj.csm_retopo.session_id
-    obj.asset_mark()
-    asset: Any = obj.asset_data
-    asset.description = f"{numbers}. Retopology from {session_id}"
-    asset.tags.new("Retopology", skip_if_exists=True)
-    if image is not None and min(image.size) > 0:
-        _set_preview(obj.preview_ensure(), image)
-    elif not bpy.app.background:
-        obj.asset_generate_preview()
-
-
-def _set_preview(preview: Any, image: bpy.types.Image) -> None:
-    width, height = image.size
-    factor = min(PREVIEW_SIDE / max(width, height), 1.0)
-    small: Any = image.copy()
-    try:
-        small.scale(max(round(width * factor), 1), max(round(height * factor), 1))
-        pixels = array.array("f", bytes(4 * 4 * small.size[0] * small.size[1]))
-        small.pixels.foreach_get(pixels)
-        preview.image_size = small.size[:]
-        preview.image_pixels_float.foreach_set(pixels)
-    finally:
-        bpy.data.images.remove(small)
 
 
 def _become_ordinary(scene: bpy.types.Scene, group: list[Row], obj: bpy.types.Object) -> None:

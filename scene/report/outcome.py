@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...api.files import replacing
+from ..assets.choice import Choice
 from ..pipeline import MeshOutcome, Outcome, Status
 from .models import Report, ReportMesh, ReportSession
 
@@ -20,13 +21,15 @@ PAGE_NAME = "report.html"
 SHEET_NAME = "contact_sheet.png"
 
 
-def report(session_id: str, outcome: Outcome) -> dict[str, Any]:
+def report(session_id: str, outcome: Outcome, choice: Choice | None = None) -> dict[str, Any]:
     """The report as JSON-safe data.
 
     `error` is null unless nothing could be imported; a mesh's `metrics` are null unless it was.
+    `best` is null without a rule, `assets` are the indices of the variations that are assets.
     """
     session = outcome.session
-    return {
+    choice = choice or Choice()
+    fields: dict[str, Any] = {
         "session_id": session_id,
         "status": session.status if session else None,
         "model": session.model if session else None,
@@ -35,8 +38,42 @@ def report(session_id: str, outcome: Outcome) -> dict[str, Any]:
         "error": str(outcome.error) if outcome.error else None,
         "source": _mesh(outcome.source) if outcome.source else None,
         "variations": [{"index": each.index, **_mesh(each)} for each in outcome.variations],
+        "best": None,
+        "assets": [],
         "warnings": outcome.warnings,
     }
+    return {**with_best(fields, choice), "assets": _wanted_assets(fields, choice)}
+
+
+def with_best(fields: dict[str, Any], choice: Choice) -> dict[str, Any]:
+    """The report with the best variation by the choice's rule, as it is without one.
+
+    `best` has the `rule`, and the `index` and `name` of the variation, which are null where none
+    fulfils it. Raises KeyError and TypeError for other fields.
+    """
+    if choice.rule is None:
+        return fields
+    index = choice.best(_metrics_of(fields))
+    names = {each["index"]: each["name"] for each in fields["variations"]}
+    name = None if index is None else names[index]
+    return {**fields, "best": {"rule": choice.rule.text, "index": index, "name": name}}
+
+
+def has_assets(fields: dict[str, Any], choice: Choice) -> bool:
+    """Whether all is an asset that is to be one, and nothing else is; or nothing is to be.
+
+    Raises KeyError and TypeError for other fields.
+    """
+    return not choice.as_assets or fields.get("assets") == _wanted_assets(fields, choice)
+
+
+def _wanted_assets(fields: dict[str, Any], choice: Choice) -> list[int]:
+    return list(choice.assets(_metrics_of(fields)))
+
+
+def _metrics_of(fields: dict[str, Any]) -> dict[int, dict[str, Any]]:
+    variations = fields["variations"]
+    return {each["index"]: each["metrics"] for each in variations if each["metrics"] is not None}
 
 
 def write_report(path: Path, fields: dict[str, Any]) -> None:

@@ -68,13 +68,14 @@ def test_a_session_becomes_a_blend_and_a_report(run: Run, service: StandIn) -> N
     report = run.report(session_id)
     assert list(report) == [
         *("session_id", "status", "model", "quads", "created_at", "error"),
-        *("source", "variations", "warnings"),
+        *("source", "variations", "best", "assets", "warnings"),
     ]
     assert report["session_id"] == session_id
     assert (report["status"], report["model"], report["quads"]) == ("complete", "swift", True)
     assert report["created_at"] == "2025-05-15T19:19:13.720Z"
     assert report["error"] is None
     assert report["warnings"] == []
+    assert (report["best"], report["assets"]) == (None, [])
     assert list(report["source"]) == ["asset_id", "name", "status", "error", "metrics"]
     assert report["source"]["metrics"]["triangles"] == 12
     assert [each["index"] for each in report["variations"]] == [0, 1]
@@ -147,6 +148,20 @@ def test_sources_in_every_form(run: Run, service: StandIn, tmp_path: Path) -> No
     assert len(service.api_requests) == 3
 
 
+def test_a_part_of_what_is_named(run: Run, service: StandIn, tmp_path: Path) -> None:
+    ids = [sessions.new_id() for _ in range(5)]
+    listed = tmp_path / "list.txt"
+    listed.write_text("\n".join([*ids, ids[0], "", "# end"]))
+    parts = []
+    for number in (1, 2, 3):
+        assert run("--from-file", listed, "--part", f"{number}/3") == 1  # nobody knows them
+        parts.append(sorted(set(os.listdir(run.output)).difference(*parts)))
+    assert parts == [ids[:1], ids[1:3], ids[3:]]
+    # A list that has become shorter than it was when it was shared out leaves nothing to do.
+    assert run(ids[0], "--part", "2/3") == 0
+    assert run.said.splitlines()[-1] == "0 of 0 sessions imported whole"
+
+
 def test_without_the_source(run: Run, service: StandIn) -> None:
     session_id = add(service)
     assert run("--no-source", session_id) == 0
@@ -186,7 +201,10 @@ def test_what_fails_does_not_stop_the_rest(run: Run, service: StandIn) -> None:
     service.add_fault("retopo_mesh_1.obj", Fault("html_200"), times=None)
     service.add_fault(f"*{partial}/retopo_render_2.png", Fault("status", status=404), times=None)
     nonsense = "https://storage.example/artist@example.com/mesh.obj?sig=CANARY"
-    assert run(unknown, nonsense, "../../users/me", partial, good) == 1
+    everything = (unknown, nonsense, "../../users/me", partial, good)
+    assert run("--some-may-fail", *everything) == 0
+    assert run("--some-may-fail", *everything[:3]) == 1
+    assert run(*everything) == 1
     assert run.said.splitlines()[-1] == "1 of 5 sessions imported whole"
     assert "the URL given: That is no session ID" in run.said
     assert "../../users/me: That is no session ID" in run.said
@@ -243,6 +261,10 @@ def test_waiting_for_a_session_that_runs(
         ["import", "SESSION_1_1", "--output", "out", "--wait", "-1"],
         ["import", "SESSION_1_1", "--output", "out", "--wait", "nan"],
         ["import", "SESSION_1_1", "--output", "out", "--fast"],
+        ["import", "SESSION_1_1", "--output", "out", "--best", "max beauty"],
+        ["import", "SESSION_1_1", "--output", "out", "--part", "3/2"],
+        ["import", "SESSION_1_1", "--output", "out", "--part", "0/2"],
+        ["import", "SESSION_1_1", "--output", "out", "--part", "2"],
         ["import", "--output", "out", "--from-file", "nowhere.txt"],
         ["import", "--output", "out", "--from-file", "."],
         ["import", "--output", "out", "--from-file", "binary"],

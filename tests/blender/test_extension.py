@@ -24,6 +24,7 @@ TOP_LEVEL = CODE | {
     "__init__.py",
     "cli.py",
     "sample",
+    "flamenco",
     "README.md",
     "CHANGELOG.md",
     "LICENSE",

@@ -7,6 +7,7 @@ hand. What can't be the mouse's fault, as a crash, an error or a leftover, fails
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from standin import Fault, StandIn
 pytestmark = pytest.mark.flaky(reruns=1, only_rerun="ActFailed")
 
 SAMPLE_ID = "SESSION_1763900000_1000001"
+OWN_CATALOG = "0f0e0d0c-0b0a-4900-8807-060504030201:Props:Props"
 
 
 def test_the_panel_leads_to_the_settings_that_are_missing(blender: Blender) -> None:
@@ -159,3 +161,22 @@ def test_another_retopology_is_requested_once(blender: Blender, service: StandIn
     blender.play("requesting.another", service=service, session_id=SAMPLE_ID)
     posts = [each for each in service.requests if each.method == "POST"]
     assert len(posts) == len(service.requested_ids) == 1
+
+
+def test_a_batch_is_browsed_as_an_asset_library(blender: Blender, sample: Path) -> None:
+    library = blender.folder / "library"
+    library.mkdir()
+    (library / "blender_assets.cats.txt").write_text(f"VERSION 1\n\n{OWN_CATALOG}\n")
+    sources = [sample]
+    for number, model in ((7100001, "precision"), (7100002, "swift")):
+        folder = shutil.copytree(sample, blender.folder / str(number))
+        document = json.loads((folder / "session.json").read_text())
+        document["_id"] = f"SESSION_1763900000_{number}"
+        document["input"]["model"] = model
+        (folder / "session.json").write_text(json.dumps(document))
+        sources.append(folder)
+    command = ["--command", "csm_retopo", "import", *map(str, sources), "--asset-library"]
+    blender.run(*command, "--output", str(library))
+    lines = (library / "blender_assets.cats.txt").read_text().splitlines()
+    catalogs = [line.split(":")[0] for line in lines if ":CSM Retopo" in line]
+    blender.play("assets.browse", folder=str(library), catalogs=catalogs)
