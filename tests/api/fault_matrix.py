@@ -416,7 +416,7 @@ class Bench:
         chance = random.Random(seed)
         timed = [(case, chance.uniform(0.0, 1.0)) for case in cases]
         with ThreadPoolExecutor(4) as pool:
-            return max(pool.map(lambda each: self.cancel(*each), timed))
+            return max(pool.map(lambda each: self.cancel(*each), timed), default=0.0)
 
 
 @contextlib.contextmanager

@@ -148,6 +148,7 @@ class FaultPlan:
     def take(self, request: Request) -> Fault | None:
         """The fault for this request, counted as used."""
         with self._lock:
+            self._rules = [rule for rule in self._rules if rule.times != 0]
             for rule in self._rules:
                 if not any(
                     fnmatchcase(text, rule.pattern) for text in (request.name, request.path)
