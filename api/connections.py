@@ -80,6 +80,7 @@ class Adapter(HTTPAdapter):
 
 def _pool_classes(sent: threading.Event) -> dict[str, type[HTTPConnectionPool]]:
     class Watched(HTTPConnection):
+        debuglevel = 0  # else http.client prints every header, should anybody have switched that on
         _is_connecting = False
 
         def _new_conn(self) -> socket.socket:
