@@ -16,6 +16,8 @@ import time
 from .addresses import may_reach
 from .cancellation import Cancellation, shut_down
 
+_END_S = 1.0
+
 
 class Clock:
     """Ends exchanges whose time is over, on a thread that lives until `close`. Any thread."""
@@ -31,6 +33,8 @@ class Clock:
         with self._news:
             self._closed = True
             self._news.notify()
+        if self._thread is not None:
+            self._thread.join(_END_S)
 
     def add(self, exchange: Exchange) -> None:
         """Keep an eye on it, or note that it ends earlier than before."""

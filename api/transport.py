@@ -366,7 +366,7 @@ def _is_cut(error: BaseException) -> bool:
     below: BaseException | None = error
     while below is not None:
         if isinstance(below, ssl.SSLEOFError | ConnectionError):
-            return not isinstance(below, requests.exceptions.ConnectionError)
+            return True
         below = below.__context__
     return False
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import bpy
@@ -11,6 +12,7 @@ from bpy.app.translations import pgettext_iface as iface_
 from .. import __package__ as base_package
 from ..api.errors import ConfigurationError
 from ..scene import sessions
+from .overlay import text_points, text_width
 from .text import draw_text
 
 
@@ -57,6 +59,8 @@ class CSM_RETOPO_PT_import(bpy.types.Panel):
 
 
 _MOST_FAILURES = 8
+_BESIDE_TITLE = 160
+"""What a sidebar's panel has beside the name in such a row, in pixels at a scale of 1."""
 
 
 def _draw_failures(layout: bpy.types.UILayout, context: bpy.types.Context, state: Any) -> None:
@@ -64,10 +68,12 @@ def _draw_failures(layout: bpy.types.UILayout, context: bpy.types.Context, state
     of its session.
     """
     under_way = {job.key for job in state.jobs}
+    points = round(text_points(context), 1)
+    room = round(context.region.width - _BESIDE_TITLE * context.preferences.system.ui_scale)
     for failure in state.failures[:_MOST_FAILURES]:
         column = layout.column(align=True)
         row = column.row(align=True)
-        row.label(text=failure.title, translate=False, icon="CANCEL")
+        row.label(text=_ending(failure.title, room, points), translate=False, icon="CANCEL")
         row = row.row(align=True)
         row.alignment = "RIGHT"
         row.enabled = failure.session_id not in under_way
@@ -79,6 +85,16 @@ def _draw_failures(layout: bpy.types.UILayout, context: bpy.types.Context, state
             draw_text(column, context, failure.reason, "BLANK1")
     if (more := len(state.failures) - _MOST_FAILURES) > 0:
         layout.label(text=iface_("And {} more").format(more), translate=False)
+
+
+@functools.lru_cache(maxsize=64)
+def _ending(title: str, room: int, points: float) -> str:
+    """As much of a name as there is room for. What tells variations apart is at its end."""
+    shown = title
+    while text_width(shown, points) > room and len(title) > 1:
+        title = title[1:]
+        shown = f"...{title.lstrip()}"
+    return shown
 
 
 def _draw_trouble(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:

@@ -172,6 +172,7 @@ def troubles(place: Places, forbidden: Iterable[str]) -> list[Trouble]:
         passing("closed in the body", Fault("close", after_bytes=75)),
         passing("stall in the body", Fault("stall", after_bytes=50)),
         passing("truncated", Fault("truncate")),
+        passing("truncated headers", Fault("truncate_headers")),
         Trouble(
             "truncated without length",
             Fault("truncate_no_length"),
@@ -218,6 +219,7 @@ def troubles(place: Places, forbidden: Iterable[str]) -> list[Trouble]:
         Trouble("redirect to nowhere", Fault("redirect", location="http://["), final, final),
         leading("a closed port", place.closed, passes),
         leading("what speaks no TLS", place.no_tls, final),
+        leading("a handshake that is cut", place.cut_tls, passes),
         leading("a handshake that drips", place.dripping_tls, passes),
         leading("a name that is not known", "https://unknown.example/a", passes),
         leading("a name server that hangs", "https://hanging.example/a", passes),
@@ -272,6 +274,7 @@ class Places:
 
     closed: str
     no_tls: str
+    cut_tls: str
     dripping_tls: str
 
 
@@ -293,7 +296,8 @@ class Bench:
         """Where connections may go."""
         urls = [
             *(self.service.api_url, self.service.files_url, self.hop.files_url),
-            *(self.places.closed, self.places.no_tls, self.places.dripping_tls),
+            *(self.places.closed, self.places.no_tls),
+            *(self.places.cut_tls, self.places.dripping_tls),
         ]
         return {("127.0.0.1", int(url.split(":")[2].partition("/")[0])) for url in urls}
 
@@ -416,7 +420,7 @@ class Bench:
         chance = random.Random(seed)
         timed = [(case, chance.uniform(0.0, 1.0)) for case in cases]
         with ThreadPoolExecutor(4) as pool:
-            return max(pool.map(lambda each: self.cancel(*each), timed))
+            return max(pool.map(lambda each: self.cancel(*each), timed), default=0.0)
 
 
 @contextlib.contextmanager
@@ -450,8 +454,9 @@ def opened(folder: Path) -> Iterator[Bench]:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             closed = f"http://127.0.0.1:{listener.getsockname()[1]}/a"
         no_tls = stack.enter_context(_saying(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
+        cut = stack.enter_context(_saying(b""))
         dripping = stack.enter_context(_saying(b"\x16\x03\x03\x40\x00", b"\x02"))
-        bench = Bench(folder, service, hop, Places(closed, no_tls, dripping))
+        bench = Bench(folder, service, hop, Places(closed, no_tls, cut, dripping))
         socket.getaddrinfo = getaddrinfo
         socket.socket.connect = connecting  # type: ignore[method-assign]
         try:

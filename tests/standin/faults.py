@@ -51,6 +51,7 @@ Kind = Literal[
     "status",
     "trailer_flood",
     "truncate",
+    "truncate_headers",
     "truncate_no_length",
     "wrong_length_short",
 ]
@@ -85,6 +86,7 @@ class Fault:
     - `truncate`: FIN after `after_bytes` (half of the body if not given; never all of it), though
       Content-Length promises more
     - `truncate_no_length`: the same, without Content-Length
+    - `truncate_headers`: FIN in the middle of the headers
     - `wrong_length_short`: all of the body, but Content-Length says `after_bytes` (or half)
     - `corrupt`: the bits of one byte, the one at `after_bytes` (or half), are flipped
     - `drip_headers`, `drip_body`: a byte every `interval_s`; of the body after `after_bytes` (or 0)
@@ -148,6 +150,7 @@ class FaultPlan:
     def take(self, request: Request) -> Fault | None:
         """The fault for this request, counted as used."""
         with self._lock:
+            self._rules = [rule for rule in self._rules if rule.times != 0]
             for rule in self._rules:
                 if not any(
                     fnmatchcase(text, rule.pattern) for text in (request.name, request.path)
@@ -240,6 +243,10 @@ def deliver(
             return False
         case "truncate":
             connection.send(response.head(framing), body[:cut])
+            return False
+        case "truncate_headers":
+            head = response.head(framing)
+            connection.send(head[: len(head) // 2])
             return False
         case "truncate_no_length":
             connection.send(response.head(until_close), body[:cut])
