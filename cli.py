@@ -7,28 +7,26 @@ Where Blender is a Python module and there is no executable, call `main` with th
 from __future__ import annotations
 
 import argparse
-import json
+import contextlib
 import math
-import os
+import signal
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import bpy
 
-from .api.cache import Cache
 from .api.errors import CsmError
-from .api.jobs import FolderJob, Job, read_folder_session
-from .api.session import find_session_id
+from .batch.models import Options, SessionResult, Status
+from .batch.progress import Progress
+from .batch.running import Batch
+from .batch.sources import read_list
+from .batch.summary import CSV_NAME, INDEX_NAME, JSON_NAME
 from .scene import sessions
-from .scene.background.converter import Converter
-from .scene.pipeline import Import, Outcome
 from .scene.report import outcome as report
-from .scene.report.models import Report
-from .scene.report.publishing import Files, Publication
-from .scene.targets import FileTarget
 
 COMMAND = "csm_retopo"
 
@@ -40,19 +38,11 @@ EXIT_INTERRUPTED = 130
 _handle: Any = None
 
 
-@dataclass(frozen=True)
-class _Source:
-    """A session to import: an ID to ask the service for, or a folder."""
-
-    session_id: str
-    folder: Path | None = None
-
-
 def main(argv: Sequence[str]) -> int:
     """Run the command with these arguments and return its exit code. Main thread.
 
-    0: everything was imported. 1: something was not, the rest is done. 2: wrong usage.
-    The open file and its scenes are not touched.
+    0: everything was imported. 1: something was not, the rest is done. 2: wrong usage. 130:
+    interrupted (Ctrl+C, SIGTERM). The open file and its scenes are not touched.
     """
     parser = _parser()
     try:
@@ -66,10 +56,14 @@ def main(argv: Sequence[str]) -> int:
         return EXIT_USAGE
     if not texts:
         parser.print_usage(sys.stderr)
-        _tell("name a session, or use --sample")
+        if arguments.from_file is not None:
+            _tell(f"{arguments.from_file} names no session")
+        else:
+            _tell("name a session, or use --sample")
         return EXIT_USAGE
     try:
-        return _import_all(texts, arguments)
+        with _interruptible():
+            return _import_all(texts, arguments)
     except KeyboardInterrupt:
         _tell("interrupted: what is done stays")
         return EXIT_INTERRUPTED
@@ -82,9 +76,11 @@ def _parser() -> argparse.ArgumentParser:
         "import",
         help="import retopology sessions, each into a .blend and a report of its own",
         description="Import retopology sessions. Writes DIR/<session id>/session.blend and "
-        f"{report.REPORT_NAME}. The API key comes from CSM_API_KEY, else from the preferences.",
+        f"{report.REPORT_NAME}, and a summary of all: {CSV_NAME}, {JSON_NAME}, {INDEX_NAME}. What "
+        "is in DIR already is not imported again. The API key comes from CSM_API_KEY, else from "
+        "the preferences.",
         epilog="Exit code: 0 everything was imported; 1 something was not, the rest is done; "
-        "2 wrong usage.",
+        "2 wrong usage; 130 interrupted.",
     )
     command.add_argument(
         "sources", nargs="*", metavar="SOURCE", help="a session ID, a URL with one, or a folder"
@@ -92,6 +88,12 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--output", required=True, metavar="DIR", type=Path)
     command.add_argument(
         "--from-file", metavar="FILE", type=Path, help="more sources, one a line; # comments"
+    )
+    command.add_argument(
+        "--jobs",
+        metavar="N",
+        type=_count,
+        help="how many sessions at a time (default: as many as there are processors)",
     )
     command.add_argument("--sample", action="store_true", help="import the bundled sample session")
     command.add_argument(
@@ -117,6 +119,18 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="fetch and import again what is in the cache or in DIR already",
     )
+    command.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        default="",
+        help="have the workers of this Dask scheduler do it, as tcp://host:8786",
+    )
+    command.add_argument(
+        "--worker-output",
+        metavar="DIR",
+        default="",
+        help="with --scheduler: what DIR is called on the workers, or a folder of their own",
+    )
     return parser
 
 
@@ -130,180 +144,96 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return int(text)
+
+
 def _texts(arguments: argparse.Namespace) -> list[str]:
-    """All that names a session, once each, in the order given.
+    """All that names a session, in the order given.
 
     Raises OSError and UnicodeDecodeError when the file of sources can't be read.
     """
     texts = list(arguments.sources)
     if arguments.from_file is not None:
-        lines = arguments.from_file.read_text(encoding="utf-8-sig").splitlines()
-        texts += [line.partition(" #")[0].strip() for line in lines if not _is_comment(line)]
+        texts += read_list(arguments.from_file)
     if arguments.sample:
         texts.append(str(sessions.SAMPLE_FOLDER))
-    return list(dict.fromkeys(texts))
-
-
-def _is_comment(line: str) -> bool:
-    return not line.strip() or line.lstrip().startswith("#")
+    return texts
 
 
 def _import_all(texts: list[str], arguments: argparse.Namespace) -> int:
-    cache = sessions.open_cache()
-    converter = Converter(cache, sessions.cache_limit_bytes())
-    total = failed = unreported = 0
-    done: set[str] = set()
+    batch = Batch(
+        texts,
+        arguments.output,
+        jobs=arguments.jobs,
+        options=Options(
+            with_source=not arguments.no_source,
+            wait_s=arguments.wait,
+            report=arguments.report,
+            contact_sheet=arguments.contact_sheet,
+            force=arguments.force,
+        ),
+        scheduler=arguments.scheduler,
+        worker_output=arguments.worker_output,
+        tell=lambda session_id, line: show_file(f"{session_id}: {line}"),
+        tick=lambda: progress.refresh(batch.waits_for),
+    )
+    progress = Progress(batch.total, sys.stderr)
+    # Of many sessions, what becomes of every file would bury what matters.
+    show_file = progress.say if batch.total == 1 else lambda line: None
+    whole = 0
     try:
-        for text in texts:
-            try:
-                source = _find_source(text)
-                if source.session_id in done:
-                    continue
-                done.add(source.session_id)
-                complete = _import_one(source, cache, converter, arguments)
-                reported = _report_one(source.session_id, converter, arguments)
-            except CsmError as error:
-                _tell(f"{_shown(text)}: {error}")
-                complete = reported = False
-            except OSError as error:
-                _tell(f"{_shown(text)}: {arguments.output} can't be written ({error.strerror})")
-                complete = reported = False
-            total += 1
-            failed += not complete
-            unreported += not reported
-    finally:
-        converter.close()
-        converter.join(5.0)
-    _tell(f"{total - failed} of {total} sessions imported whole")
-    return EXIT_FAILED if failed or unreported else EXIT_DONE
-
-
-def _find_source(text: str) -> _Source:
-    """What `text` names. Raises CsmError."""
-    if "://" not in text and os.path.isdir(text):
-        folder = Path(text)
-        return _Source(read_folder_session(folder).session_id, folder)
-    return _Source(find_session_id(text))
-
-
-def _import_one(
-    source: _Source, cache: Cache, converter: Converter, arguments: argparse.Namespace
-) -> bool:
-    """Import one session into its folder. Returns whether all of it was imported.
-
-    Raises CsmError and OSError when there is nothing that could be reported in the folder.
-    """
-    session_id = source.session_id
-    folder = arguments.output.absolute() / session_id
-    if not arguments.force and _is_done(folder, with_source=not arguments.no_source):
-        _tell(f"{session_id}: imported already")
-        return True
-    folder.mkdir(parents=True, exist_ok=True)
-
-    job: Job
-    try:
-        if source.folder is not None:
-            job = FolderJob(source.folder, cache, with_source=not arguments.no_source)
-        else:
-            job = sessions.session_job(
-                session_id,
-                cache,
-                with_source=not arguments.no_source,
-                wait_s=arguments.wait,
-                refetch=arguments.force,
-            )
+        with contextlib.closing(batch.results()) as results:
+            for result in results:
+                whole += result.is_whole
+                for line in _lines(result):
+                    progress.say(line)
+                progress.count(failed=not result.is_whole, skipped=result.status is Status.ALREADY)
     except CsmError as error:
-        outcome = Outcome(error=error)
-    else:
-        running = Import(
-            job,
-            FileTarget(folder / "session.blend", converter),
-            converter,
-            keep_converter=True,
-            tell=lambda line: _tell(f"{session_id}: {line}"),
-        )
-        running.start()
-        outcome = running.run()
-        job.join(2.0)
-    report.write_report(folder / report.REPORT_NAME, report.report(session_id, outcome))
-    for warning in outcome.warnings:
-        _tell(f"{session_id}: {warning}")
-    _tell(f"{session_id}: {outcome.summary()}")
-    return outcome.is_complete
+        progress.say(str(error))
+        return EXIT_FAILED
+    except OSError as error:
+        progress.say(f"{arguments.output} can't be written ({error.strerror})")
+        return EXIT_FAILED
+    finally:
+        progress.end()
+    _tell(f"{whole} of {batch.total} sessions imported whole")
+    return EXIT_DONE if whole == batch.total else EXIT_FAILED
 
 
-def _report_one(session_id: str, converter: Converter, arguments: argparse.Namespace) -> bool:
-    """Write what was asked for of page and contact sheet, unless it is there and up to date.
+def _lines(result: SessionResult) -> Iterator[str]:
+    """What to say of a session."""
+    for message in result.messages:
+        yield f"{result.name}: {message}"
+    if result.error is not None and result.error not in result.messages:
+        yield f"{result.name}: {result.error}"
 
-    Returns False when it could not be made. Raises CsmError and OSError.
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Have Ctrl+C and SIGTERM raise KeyboardInterrupt within the block, once: what is then cleaned
+    up takes seconds, and nothing interrupts that. Blender itself ends at once.
     """
-    folder = arguments.output.absolute() / session_id
-    outcome = folder / report.REPORT_NAME
-    made_at = 0 if arguments.force or not outcome.is_file() else outcome.stat().st_mtime_ns
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread is told of signals
+        return
+    is_interrupted = False
 
-    def missing(wanted: bool, name: str) -> Path | None:
-        path = folder / name
-        is_there = path.is_file() and 0 < made_at <= path.stat().st_mtime_ns
-        return path if wanted and not is_there else None
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal is_interrupted
+        if not is_interrupted:
+            is_interrupted = True
+            raise KeyboardInterrupt
 
-    files = Files(
-        missing(arguments.report, report.PAGE_NAME),
-        missing(arguments.contact_sheet, report.SHEET_NAME),
-    )
-    if not files.wanted:
-        return True
-    damaged = CsmError(f"{outcome.name} is damaged: import the session again")
+    before = {each: signal.signal(each, interrupt) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
-        fields = report.read_report(outcome)
-    except ValueError:
-        raise damaged from None
-    if fields.get("error") is not None:
-        return True  # nothing was imported, which is told already
-
-    def complete(gathered: Report) -> Report:
-        try:
-            return report.with_outcome(gathered, fields)
-        except (KeyError, TypeError):
-            raise damaged from None
-
-    running = Publication(
-        folder / "session.blend",
-        files,
-        converter,
-        keep_converter=True,
-        complete=complete,
-    )
-    running.start()
-    running.run()
-    text, _ = running.conclusion("Report")
-    _tell(f"{session_id}: {text}")
-    return running.error is None
-
-
-def _is_done(folder: Path, *, with_source: bool) -> bool:
-    """Whether an earlier run imported the whole session into the folder."""
-    if not (folder / "session.blend").is_file():
-        return False
-    try:
-        fields = json.loads((folder / report.REPORT_NAME).read_text(encoding="utf-8"))
-        source = fields["source"]
-        if source is None or source["status"] == "imported":
-            source_is_done = True
-        else:  # left out on purpose, or for a reason that will not go away
-            skipped = source["status"] == "skipped"
-            source_is_done = skipped and (source["error"] is not None or not with_source)
-        return (
-            fields["error"] is None
-            and source_is_done
-            and all(each["status"] == "imported" for each in fields["variations"])
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def _shown(text: str) -> str:
-    """What names a session, without what may be a credential in a URL's query."""
-    return text.partition("?")[0] if "://" not in text else "the URL given"
+        yield
+    finally:
+        for each, handler in before.items():
+            # None: one that was not set from Python, such as Blender's own.
+            signal.signal(each, signal.SIG_DFL if handler is None else handler)
 
 
 def _tell(line: str) -> None:

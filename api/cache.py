@@ -167,8 +167,10 @@ class Cache:
         _note_change()
         return freed - self.size_bytes()
 
-    def prune(self, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
-        """Remove the sessions that were used least recently until the rest fits the limit."""
+    def prune(self, limit_bytes: int = DEFAULT_LIMIT_BYTES, in_use_s: float = IN_USE_S) -> None:
+        """Remove the sessions that were used least recently until the rest fits the limit, but for
+        those that were used within `in_use_s`.
+        """
         now = time.time()
         folders = []
         for folder in self._folders():
@@ -178,7 +180,7 @@ class Cache:
         for used, size, folder in sorted(folders):
             if total <= limit_bytes:
                 return
-            if now - used > IN_USE_S:
+            if now - used > in_use_s:
                 shutil.rmtree(folder, ignore_errors=True)
                 _note_change()
                 total -= size

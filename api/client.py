@@ -55,7 +55,7 @@ def fetch_session(transport: Transport, service: Service, session_id: str) -> Se
 
     Raises Cancelled, and one of ServiceError or SessionError that says what to do.
     """
-    return transport.retrying(lambda: _fetch_once(transport, service, session_id))
+    return transport.retrying(service.api_url, lambda: _fetch_once(transport, service, session_id))
 
 
 def request_session(transport: Transport, service: Service, wish: Wish) -> str:

@@ -42,7 +42,7 @@ def download(
     and DownloadFailed.
     """
     return transport.retrying(
-        lambda: _download_once(transport, cache, url, path, self_checking, on_bytes)
+        url, lambda: _download_once(transport, cache, url, path, self_checking, on_bytes)
     )
 
 

@@ -7,6 +7,8 @@ redirect, read `~/.netrc`, store cookies, wait without end, or go on after the u
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import logging
 import os
 import random
@@ -24,7 +26,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
+from . import courtesy as manners
 from .cancellation import Cancellation
+from .courtesy import Courtesy
 from .errors import Cancelled, CsmError, RateLimited, ServerFailure, Unreachable
 from .session import Links, is_loopback, remote_file
 
@@ -50,7 +54,9 @@ class Passing(Exception):
 
 
 class Transport:
-    """Kept-alive connections for one job. Use from any thread; close when the job ends."""
+    """Kept-alive connections, for one job or for all of a batch. Use from any thread; close at the
+    end. With `courtesy`, its requests wait for their turns, and for pauses that a host asked for.
+    """
 
     def __init__(
         self,
@@ -58,9 +64,11 @@ class Transport:
         *,
         links: Links = Links.SECURE,
         connections: int = 8,
+        courtesy: Courtesy | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         self.cancellation = cancellation
+        self._courtesy = courtesy
         self.links = links
         self._session = _Session()
         # With it on, requests sends what ~/.netrc holds for a host, over our own headers.
@@ -149,23 +157,30 @@ class Transport:
             self.cancellation.check()
             raise _explained(host, error) from None
 
-    def retrying(self, action: Callable[[], _T]) -> _T:
-        """The result of `action`, tried again when it raises Passing, with jittered pauses.
+    def retrying(self, url: str, action: Callable[[], _T]) -> _T:
+        """The result of `action`, a request of `url`, tried again when it raises Passing, with
+        jittered pauses. A pause that the host asks for is one for all who share the courtesy.
 
-        Raises what `action` raises, and the error inside the last Passing.
+        Raises what `action` raises, the error inside the last Passing, and RateLimited.
         """
-        for attempt in range(ATTEMPTS):
+        turns = self._courtesy.turns(urlsplit(url).netloc) if self._courtesy else None
+        longest_s = manners.LONGEST_PAUSE_S if turns else LONGEST_PAUSE_S
+        for attempt in itertools.count(1):
             self.cancellation.check()
             try:
-                return action()
+                with turns.one(self.cancellation) if turns else contextlib.nullcontext():
+                    return action()
             except Passing as passing:
                 self.cancellation.check()
-                if attempt == ATTEMPTS - 1:
-                    raise passing.error from None
-                pause_s = random.uniform(0.5, 1.0) * FIRST_PAUSE_S * 2**attempt
+                had_no_room = turns is not None and isinstance(passing.error, RateLimited)
+                pause_s = random.uniform(0.5, 1.0) * FIRST_PAUSE_S * 2 ** min(attempt - 1, 5)
                 if passing.retry_after_s is not None:
                     pause_s = max(pause_s, passing.retry_after_s)
-                if pause_s > LONGEST_PAUSE_S:
+                if turns and (had_no_room or passing.retry_after_s is not None):
+                    turns.hold_off(pause_s)
+                if attempt >= (manners.ATTEMPTS if had_no_room else ATTEMPTS):
+                    raise passing.error from None
+                if pause_s > longest_s:
                     raise passing.error from None
                 self.cancellation.sleep(pause_s)
         raise AssertionError("unreachable")

@@ -117,11 +117,14 @@ class Arrangement:
 
 @dataclass(frozen=True)
 class AssembleRequest:
-    """Write a .blend that holds the row and nothing else."""
+    """Write a .blend that holds the row and nothing else, and to `thumbnails`, unless it is "", a
+    strip of the preview images made small.
+    """
 
     plan: RowPlan
     blend: str
     arrangement: Arrangement
+    thumbnails: str = ""
 
 
 def to_json(
@@ -172,6 +175,7 @@ def assemble_request(fields: dict[str, Any]) -> AssembleRequest:
             spacing=float(wanted["spacing"]),
             labels=bool(wanted["labels"]),
         ),
+        thumbnails=fields["thumbnails"],
     )
 
 
