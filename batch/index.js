@@ -326,7 +326,7 @@ function variationTable(session) {
         const cell = line.insertCell();
         cell.textContent = format(metric, variation.numbers[metric.place]);
         const values = session.values[metric.place];
-        if (metric.better && values.length > 1 && variation.numbers[metric.place] === best(metric, values)) {
+        if (metric.better && new Set(values).size > 1 && variation.numbers[metric.place] === best(metric, values)) {
           cell.className = "best";
         }
       }
