@@ -20,6 +20,7 @@ from typing import Any
 import bpy
 
 from .api.errors import CsmError
+from .batch import serving
 from .batch.models import Options, SessionResult, Status
 from .batch.progress import Progress
 from .batch.running import Batch
@@ -47,6 +48,8 @@ def main(argv: Sequence[str]) -> int:
     parser = _parser()
     try:
         arguments = parser.parse_args(list(argv))
+        if arguments.command == "serve":
+            return _serve()
         texts = _texts(arguments)
     except SystemExit as exit_:
         return EXIT_DONE if exit_.code in (0, None) else EXIT_USAGE
@@ -71,7 +74,8 @@ def main(argv: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=COMMAND, description="CSM Retopo")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    commands.add_parser("serve", help="what a Dask worker starts, to be told what to import")
     command = commands.add_parser(
         "import",
         help="import retopology sessions, each into a .blend and a report of its own",
@@ -201,6 +205,15 @@ def _import_all(texts: list[str], arguments: argparse.Namespace) -> int:
         progress.end()
     _tell(f"{whole} of {batch.total} sessions imported whole")
     return EXIT_DONE if whole == batch.total else EXIT_FAILED
+
+
+def _serve() -> int:
+    try:
+        with _interruptible():
+            serving.serve()
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    return EXIT_DONE
 
 
 def _lines(result: SessionResult) -> Iterator[str]:

@@ -12,7 +12,7 @@ import contextlib
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -101,7 +101,7 @@ class Machine:
         pause_s = self._courtesy.pause_s()
         return f"the service asks for a pause of {pause_s:.0f} s" if pause_s >= 1 else ""
 
-    def results(self, sources: Iterable[Source]) -> Iterator[SessionResult]:
+    def results(self, sources: Iterable[Source]) -> Generator[SessionResult, None, None]:
         """Import the sessions; what became of each, as it gets done.
 
         Raises DiskFull, and OSError when the output folder can't be used.

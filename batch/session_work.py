@@ -67,7 +67,7 @@ class SessionWork:
     @property
     def is_all_there(self) -> bool:
         """Whether there is nothing to do."""
-        return self.is_imported and not self._missing_pages().wanted
+        return self.is_imported and not missing_pages(self._folder, self._options).wanted
 
     def release(self) -> None:
         """End what is under way, and let others work on the session."""
@@ -94,7 +94,7 @@ class SessionWork:
             fields = report.report(self.source.session_id, outcome)
             report.write_report(staged / REPORT_NAME, fields)
             messages = [*outcome.warnings, outcome.summary()]
-        pages = self._missing_pages(staged)
+        pages = missing_pages(self._folder, self._options, staged, all_anew=not self.is_imported)
         if pages.wanted and status is not Status.FAILED:
             blend = (self._folder if self.is_imported else staged) / BLEND_NAME
             written, message = yield from self._draw(blend, pages, converter)
@@ -130,24 +130,6 @@ class SessionWork:
             yield
         return running.outcome
 
-    def _missing_pages(self, staged: Path | None = None) -> Files:
-        """Those of page and contact sheet that were asked for and are not there, or out of date;
-        in the folder where they are to be written.
-        """
-        made_at = 0
-        if self.is_imported and not self._options.force:
-            made_at = (self._folder / REPORT_NAME).stat().st_mtime_ns
-
-        def missing(wanted: bool, name: str) -> Path | None:
-            path = self._folder / name
-            is_there = made_at and path.is_file() and made_at <= path.stat().st_mtime_ns
-            return (staged or self._folder) / name if wanted and not is_there else None
-
-        return Files(
-            missing(self._options.report, PAGE_NAME),
-            missing(self._options.contact_sheet, SHEET_NAME),
-        )
-
     def _draw(
         self, blend: Path, pages: Files, converter: Converter
     ) -> Generator[None, None, tuple[bool, str]]:
@@ -182,6 +164,34 @@ class SessionWork:
         return SessionResult(
             self.source.session_id, status, self._folder, "", fields.get("error"), messages, fields
         )
+
+
+def is_all_there(folder: Path, options: Options) -> bool:
+    """Whether nothing is to be done for the session of this folder."""
+    return (
+        not options.force
+        and is_done(folder, with_source=options.with_source)
+        and not missing_pages(folder, options).wanted
+    )
+
+
+def missing_pages(
+    folder: Path, options: Options, staged: Path | None = None, *, all_anew: bool = False
+) -> Files:
+    """Those of page and contact sheet that were asked for and are not in the session's folder, or
+    are out of date, or all, `all_anew`: where they are to be written. Raises OSError.
+    """
+    made_at = 0 if all_anew else (folder / REPORT_NAME).stat().st_mtime_ns
+
+    def missing(wanted: bool, name: str) -> Path | None:
+        path = folder / name
+        is_there = made_at and path.is_file() and made_at <= path.stat().st_mtime_ns
+        return (staged or folder) / name if wanted and not is_there else None
+
+    return Files(
+        missing(options.report, PAGE_NAME),
+        missing(options.contact_sheet, SHEET_NAME),
+    )
 
 
 def is_done(folder: Path, *, with_source: bool) -> bool:

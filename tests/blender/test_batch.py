@@ -183,8 +183,7 @@ def test_a_full_disk(service: StandIn, tmp_path: Path, monkeypatch: pytest.Monke
         patch.setattr(batch_output.Output, "publish", fill)
         patch.setattr(batch_output, "_SCARCE_BYTES", 2**80)
         with pytest.raises(CsmError, match="There is no room left on the disk of"):
-            for each in batch.run(ids, tmp_path / "out", jobs=1):
-                results.append(each)  # noqa: PERF402 - what comes before the error
+            results.extend(batch.run(ids, tmp_path / "out", jobs=1))
     assert [each.is_whole for each in results] == [True, True, False]
     assert set(summary(tmp_path / "out")) == set(ids[:3])
     assert all(each.is_whole for each in batch.run(ids, tmp_path / "out", jobs=1))
