@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Batches in a process of their own, to be interrupted and killed, and what they leave."""
+"""Batches in a process of their own, to be interrupted and killed, and what they leave.
+
+For the soak tests, too: it needs no Blender itself.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,6 @@ import sys
 import time
 from pathlib import Path
 
-import sessions
-
-from standin import StandIn
-
 _RUN = """
 import sys
 import bpy
@@ -26,21 +25,12 @@ TIMEOUT_S = 120.0
 SUMMARY_FILES = ("index.html", "summary.csv", "summary.json")
 
 
-def add(service: StandIn, count: int, variations: int = 2) -> list[str]:
-    """Have the service know so many sessions more."""
-    return [
-        service.add_session(
-            document=sessions.document(sessions.new_id(), variations),
-            files=sessions.files(variations),
-        )
-        for _ in range(count)
-    ]
-
-
-def start(output: Path, *arguments: str | Path) -> subprocess.Popen[str]:
-    """Start a batch, with the settings of this process."""
+def start(
+    output: Path, *arguments: str | Path, python: str | Path = sys.executable
+) -> subprocess.Popen[str]:
+    """Start a batch, in this environment and with its settings, or by another Python."""
     return subprocess.Popen(
-        [sys.executable, "-c", _RUN, *map(str, arguments), "--output", str(output)],
+        [python, "-c", _RUN, *map(str, arguments), "--output", str(output)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -78,17 +68,22 @@ def tree(output: Path) -> dict[str, bytes]:
 
 
 def kill_until_done(
-    output: Path, arguments: list[str | Path], kills: int, random_: random.Random
-) -> int:
-    """Kill the batch (SIGKILL) so often, each time at another moment; then let it get done.
+    output: Path,
+    arguments: list[str | Path],
+    kills: int,
+    within_s: float,
+    python: str | Path = sys.executable,
+) -> list[int]:
+    """Kill the batch (SIGKILL) so often, at random moments within so long a time of work; then let
+    it get done. After every kill, what is there of a session is all of it.
 
-    Returns how many sessions were there after the last kill. After every kill, what is there of a
-    session is all of it.
+    Returns how many sessions were there after each kill.
     """
+    there = []
     for _ in range(kills):
-        process = start(output, *arguments)
+        process = start(output, *arguments, python=python)
         wait_until_begun(output, process)
-        time.sleep(random_.uniform(0.0, 2.5))
+        time.sleep(random.uniform(0.0, within_s))
         process.kill()
         process.communicate(timeout=TIMEOUT_S)
         for folder in output.iterdir():
@@ -98,8 +93,8 @@ def kill_until_done(
                     ["report.json"],
                     ["report.json", "session.blend", "thumbnails.webp"],
                 )
-    there = sum(1 for _ in output.glob("*/session.blend"))
-    process = start(output, *arguments)
+        there.append(sum(1 for _ in output.glob("*/session.blend")))
+    process = start(output, *arguments, python=python)
     said = finish(process)
     assert process.returncode == 1, said  # one of them is not known
     return there

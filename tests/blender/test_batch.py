@@ -9,6 +9,7 @@ import json
 import os
 import random
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def summary(output: Path) -> dict[str, dict]:
 
 
 def test_called_from_python(service: StandIn, tmp_path: Path) -> None:
-    good, partial = batches.add(service, 2, 3)
+    good, partial = sessions.serve(service, 2, 3)
     service.add_fault(f"*{partial}/retopo_mesh_1.obj", Fault("html_200"), times=None)
     unknown = sessions.new_id()
     folder = sessions.new_folder(tmp_path / "folder", 1)
@@ -81,7 +82,7 @@ def test_called_from_python(service: StandIn, tmp_path: Path) -> None:
 
 
 def test_it_can_be_left_early(service: StandIn, tmp_path: Path) -> None:
-    ids = batches.add(service, 5)
+    ids = sessions.serve(service, 5)
     running = batch.run(ids, tmp_path / "out", jobs=2)
     first = next(running)
     running.close()
@@ -98,6 +99,13 @@ def test_nothing_to_import(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert not (tmp_path / "out").exists()
 
 
+def test_without_dask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(CsmError) as caught:
+        next(batch.run([sessions.new_id()], tmp_path / "out", scheduler="tcp://127.0.0.1:1"))
+    assert f'"{sys.executable}" -m pip install distributed' in str(caught.value)
+
+
 def test_every_tenth_is_unknown(
     service: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,7 +117,7 @@ def test_every_tenth_is_unknown(
         return process(command)
 
     monkeypatch.setattr(converter, "_Process", start)
-    known = batches.add(service, 36, 1)
+    known = sessions.serve(service, 36, 1)
     ids = [*known, *(sessions.new_id() for _ in range(4))]
     random.Random(1).shuffle(ids)
     path = write_list(tmp_path, [*ids, *ids])
@@ -127,12 +135,12 @@ def test_every_tenth_is_unknown(
 
 def test_killed_and_started_again(service: StandIn, tmp_path: Path) -> None:
     """At three random moments; tests/soak has more of them."""
-    path = write_list(tmp_path, [*batches.add(service, 12), sessions.new_id()])
+    path = write_list(tmp_path, [*sessions.serve(service, 12), sessions.new_id()])
     arguments: list[str | Path] = ["--from-file", path, "--jobs", "2"]
     undisturbed = batches.start(tmp_path / "undisturbed", *arguments)
     batches.finish(undisturbed)
     assert undisturbed.returncode == 1
-    batches.kill_until_done(tmp_path / "killed", arguments, 3, random.Random())
+    batches.kill_until_done(tmp_path / "killed", arguments, 3, 2.5)
     expected = batches.tree(tmp_path / "undisturbed")
     assert len(expected) == 12 * 3 + 1 + 3
     assert batches.tree(tmp_path / "killed") == expected
@@ -140,7 +148,7 @@ def test_killed_and_started_again(service: StandIn, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ended_by_a_signal(service: StandIn, tmp_path: Path, number: signal.Signals) -> None:
-    ids = batches.add(service, 30)
+    ids = sessions.serve(service, 30)
     output = tmp_path / "out"
     process = batches.start(output, "--from-file", write_list(tmp_path, ids), "--jobs", "2")
     end = time.monotonic() + batches.TIMEOUT_S
@@ -158,7 +166,7 @@ def test_ended_by_a_signal(service: StandIn, tmp_path: Path, number: signal.Sign
 
 
 def test_two_batches_share_a_folder(service: StandIn, tmp_path: Path) -> None:
-    ids = batches.add(service, 20)
+    ids = sessions.serve(service, 20)
     path = write_list(tmp_path, ids)
     both = [batches.start(tmp_path / "out", "--from-file", path, "--jobs", "1") for _ in range(2)]
     said = [batches.finish(each) for each in both]
@@ -170,7 +178,7 @@ def test_two_batches_share_a_folder(service: StandIn, tmp_path: Path) -> None:
 
 
 def test_a_full_disk(service: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ids = batches.add(service, 6)
+    ids = sessions.serve(service, 6)
     publish = batch_output.Output.publish
 
     def fill(self: batch_output.Output, session_id: str) -> Path:
@@ -190,7 +198,7 @@ def test_a_full_disk(service: StandIn, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_what_others_left_in_the_folder_stays(service: StandIn, tmp_path: Path) -> None:
-    (session_id,) = batches.add(service, 1)
+    (session_id,) = sessions.serve(service, 1)
     note = tmp_path / "out" / session_id / "note.txt"
     note.parent.mkdir(parents=True)
     note.write_text("mine")
