@@ -12,7 +12,7 @@ IN_BLENDER = $(PYTHON) tests/tools/environments.py blender-$(BLENDER) >/dev/null
 	&& "$(ENVS)/blender-$(BLENDER)/bin/python"
 RUFF = $(PYTHON) tests/tools/environments.py lint >/dev/null && "$(ENVS)/lint/bin/ruff"
 
-.PHONY: help test lint types api api-oldest browser $(BLENDERS) gui build format demo bench lock clean
+.PHONY: help test lint types api api-oldest browser dask $(BLENDERS) gui build format demo bench lock clean
 
 help: ## Print this
 	@awk -F ':.*## ' '/^[a-z].*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ api-oldest: ## Test api/ without Blender, with what Blender 4.2 ships
 
 browser: ## Test the report's page in a real browser (Debian's chromium)
 	@$(PYTHON) tests/tools/check.py browser
+
+dask: ## Test batches on a Dask cluster, of processes on this machine
+	@$(PYTHON) tests/tools/check.py build dask
 
 $(BLENDERS): # Test the extension in one Blender
 	@$(PYTHON) tests/tools/check.py build $@

@@ -244,8 +244,10 @@ class Cache:
         _note_change()
         return Cleared(before - self.size_bytes(), in_use)
 
-    def prune(self, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
-        """Remove the sessions that were used least recently until the rest fits the limit."""
+    def prune(self, limit_bytes: int = DEFAULT_LIMIT_BYTES, in_use_s: float = IN_USE_S) -> None:
+        """Remove the sessions that were used least recently until the rest fits the limit, but for
+        those that were used within `in_use_s`.
+        """
         now = time.time()
         folders = []
         for folder in self._folders():
@@ -256,7 +258,7 @@ class Cache:
             if total <= limit_bytes:
                 return
             # A clock that was set back leaves times that lie ahead.
-            if abs(now - used) <= IN_USE_S:
+            if abs(now - used) <= in_use_s:
                 continue
             with if_free(folder) as free:
                 if free is not False:

@@ -57,6 +57,7 @@ def fetch_session(transport: Transport, service: Service, session_id: str) -> Se
     Raises Cancelled, and one of ServiceError or SessionError that says what to do.
     """
     return transport.retrying(
+        service.api_url,
         lambda last_s: _fetch_once(transport, service, session_id, last_s),
         transport.patience.session_s,
     )

@@ -88,6 +88,7 @@ class _Coming:
     def fetch(self, url: str) -> None:
         """Bring what is missing. Raises as `download`."""
         self._transport.retrying(
+            url,
             lambda last_s: self._try(url, last_s),
             self._transport.patience.file_s,
             lambda: self._gained_bytes,

@@ -383,7 +383,7 @@ class DownloadJob(Job):
     """A session from the service. What the cache holds whole is not fetched again.
 
     For a session that is still running it waits up to `wait_s`; with `early`, it brings variations
-    that are ready while others are not.
+    that are ready while others are not. A `transport` given is used, and left open.
     """
 
     verb = "Fetching"
@@ -401,6 +401,7 @@ class DownloadJob(Job):
         refetch: bool = False,
         early: bool = False,
         patience: Patience | None = None,
+        transport: Transport | None = None,
     ) -> None:
         super().__init__(cache, with_source=with_source)
         self.session_id = session_id
@@ -410,6 +411,7 @@ class DownloadJob(Job):
         self.poll_interval_s = poll_interval_s
         self.refetch = refetch
         self.patience = patience
+        self._shared_transport = transport
         self._lock = threading.Lock()
         self._todo: deque[WantedFile] = deque()
         self._amounts: dict[str, tuple[int, int]] = {}
@@ -424,7 +426,7 @@ class DownloadJob(Job):
         # These bring in requests: on this thread, its import holds nobody up.
         from .transport import Transport
 
-        transport = Transport(
+        transport = self._shared_transport or Transport(
             self.cancellation,
             links=self.service.links,
             own_host=self.service.own_host,
@@ -444,7 +446,8 @@ class DownloadJob(Job):
             self._emit(Notice(f"{error}. This is what was fetched before"))
             self._bring_folder(self.cache.root / self.session_id, session)
         finally:
-            transport.close()
+            if transport is not self._shared_transport:
+                transport.close()
 
     def _bring_session(self, transport: Transport) -> None:
         """Bring the session when it is complete, and before that what is ready early."""

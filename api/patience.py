@@ -34,4 +34,10 @@ class Patience:
     """Before the second try; each that follows is twice as long. All are shortened by chance, by
     up to a half, so that what failed together doesn't come back together."""
     longest_pause_s: float = 20.0
-    """If the service asks for a longer one, the try was the last."""
+    """If a host asks for a longer one, the try was the last."""
+    busy_tries: int = 3
+    """Where a host says that it has no room for the request."""
+
+
+FOR_BATCHES = Patience(session_s=7200.0, most_tries=60, longest_pause_s=900.0, busy_tries=40)
+"""Nobody waits before a screen, and a host that all of a batch keeps busy may well say so."""

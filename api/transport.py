@@ -29,6 +29,7 @@ import urllib3
 from .addresses import is_loopback
 from .cancellation import Cancellation
 from .connections import Adapter, busy_with
+from .courtesy import Courtesy
 from .errors import CsmError, RateLimited, ServerFailure, Unreachable
 from .exchange import Clock, Exchange
 from .patience import Patience
@@ -38,6 +39,7 @@ CHUNK_BYTES = 2**16
 MAX_REDIRECTS = 5
 HEADWAY_BYTES = 2**20
 """A try that brought as much was not in vain, though it broke."""
+_MOST_DOUBLINGS = 5
 
 _T = TypeVar("_T")
 
@@ -146,7 +148,8 @@ class Answer:
 
 
 class Transport:
-    """Kept-alive connections for one job. Use from any thread; close when the job ends.
+    """Kept-alive connections, for one job or for all of a batch. Use from any thread; close at the
+    end. With `courtesy`, its requests take turns with others.
 
     `own_host` is the service's, if the user named it: it may be in a private network.
     """
@@ -160,8 +163,10 @@ class Transport:
         connections: int = 8,
         environ: Mapping[str, str] = os.environ,
         patience: Patience | None = None,
+        courtesy: Courtesy | None = None,
     ) -> None:
         self.cancellation = cancellation
+        self._courtesy = courtesy or Courtesy(otherwise=connections)
         self.links = links
         self.own_host = own_host
         self.patience = patience or Patience()
@@ -173,7 +178,6 @@ class Transport:
         self._session.headers.clear()
         self._ca_bundle = environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE") or True
         self._sent = threading.Event()
-        self._pauses: dict[str, float] = {}
         adapter = Adapter(connections, self._sent)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
@@ -252,7 +256,8 @@ class Transport:
         if any(proxy.lower().startswith("socks") for proxy in proxies.values()):
             # Their connections are made elsewhere: nothing would bound them.
             raise Unreachable(host, "the proxy that is set can't be used")
-        self._keep_pause(urlsplit(url).netloc)
+        turns = self._courtesy.turns(urlsplit(url).netloc)
+        turns.keep_pause(self.cancellation, self.patience.longest_pause_s)
         end_s = min(time.monotonic() + answer_s, last_s)
         exchange = Exchange(host, self.own_host, self.cancellation, self._clock, end_s)
         try:
@@ -280,48 +285,48 @@ class Transport:
 
     def retrying(
         self,
+        url: str,
         action: Callable[[float], _T],
         within_s: float,
         gained: Callable[[], int] = lambda: 0,
     ) -> _T:
-        """The result of `action`, tried again when it raises Passing, with jittered pauses. All
-        tries together take `within_s` at most: `action` is told when that is over. `gained` says
-        how many bytes came so far, so that tries which make headway are not counted as in vain.
+        """The result of `action`, a request of `url`, tried again when it raises Passing, with
+        jittered pauses. All tries together take `within_s` at most, waiting for turns and for what
+        a host asked for not counted: `action` is told when that is over. `gained` says how many
+        bytes came so far, so that tries which make headway are not counted as in vain.
 
-        Raises what `action` raises, and the error inside the last Passing.
+        Raises what `action` raises, the error inside the last Passing, and RateLimited.
         """
+        turns = self._courtesy.turns(urlsplit(url).netloc)
         last_s = time.monotonic() + within_s
         patience = self.patience
-        in_vain = had = 0
+        in_vain = busy = had = 0
         for tried in range(1, patience.most_tries + 1):
-            self.cancellation.check()
             try:
-                return action(last_s)
+                with turns.one(self.cancellation, patience.longest_pause_s) as waited_s:
+                    last_s += waited_s
+                    return action(last_s)
             except Passing as passing:
                 self.cancellation.check()
                 error, asked = passing.error, passing.pause
-            in_vain = 1 if gained() - had >= HEADWAY_BYTES else in_vain + 1
+            if isinstance(error, RateLimited):
+                busy += 1
+            else:
+                in_vain = 1 if gained() - had >= HEADWAY_BYTES else in_vain + 1
             had = gained()
-            pause_s = random.uniform(0.5, 1.0) * patience.first_pause_s * 2 ** (in_vain - 1)
+            doublings = min(max(in_vain, busy) - 1, _MOST_DOUBLINGS)
+            pause_s = random.uniform(0.5, 1.0) * patience.first_pause_s * 2**doublings
             if asked is not None and asked.seconds is not None:
                 pause_s = max(pause_s, asked.seconds)
-            is_too_long = pause_s > patience.longest_pause_s or time.monotonic() + pause_s >= last_s
-            if is_too_long or in_vain == patience.tries or tried == patience.most_tries:
-                raise error
             if asked is not None:
-                self._pauses[asked.place] = max(
-                    time.monotonic() + pause_s, self._pauses.get(asked.place, 0.0)
-                )
-            else:
+                self._courtesy.turns(asked.place).hold_off(pause_s)
+            is_too_long = pause_s > patience.longest_pause_s or time.monotonic() + pause_s >= last_s
+            is_last = tried == patience.most_tries or in_vain >= patience.tries
+            if is_too_long or is_last or busy >= patience.busy_tries:
+                raise error
+            if asked is None:
                 self.cancellation.sleep(pause_s)
         raise AssertionError("unreachable")
-
-    def _keep_pause(self, place: str) -> None:
-        """Wait as long as a host has asked for, whichever request it was that it told."""
-        while (left_s := self._pauses.get(place, 0.0) - time.monotonic()) > 0:
-            # Not all at once, then.
-            self.cancellation.sleep(left_s * random.uniform(1.0, 1.1))
-        self.cancellation.check()
 
 
 def raise_for_trouble(answer: Answer) -> None:

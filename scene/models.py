@@ -117,7 +117,8 @@ class Arrangement:
 
 @dataclass(frozen=True)
 class AssembleRequest:
-    """Write a .blend that holds the row and nothing else.
+    """Write a .blend that holds the row and nothing else, and to `thumbnails`, unless it is "", a
+    strip of the preview images made small.
 
     `assets` are the indices of the variations that are to be assets; `assets_are_best` tells that a
     rule has chosen them.
@@ -128,6 +129,7 @@ class AssembleRequest:
     arrangement: Arrangement
     assets: tuple[int, ...] = ()
     assets_are_best: bool = False
+    thumbnails: str = ""
 
 
 def to_json(
@@ -180,6 +182,7 @@ def assemble_request(fields: dict[str, Any]) -> AssembleRequest:
         ),
         assets=tuple(int(each) for each in fields["assets"]),
         assets_are_best=bool(fields["assets_are_best"]),
+        thumbnails=fields["thumbnails"],
     )
 
 

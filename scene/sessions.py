@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bpy
 
@@ -15,6 +15,9 @@ from ..api.errors import CacheError, ConfigurationError
 from ..api.jobs import DownloadJob, FolderJob, Job
 from ..api.session import find_session_id
 from ..api.settings import Service, find_api_url, find_key
+
+if TYPE_CHECKING:
+    from ..api.transport import Transport
 
 SAMPLE_FOLDER = Path(__file__).resolve().parents[1] / "sample"
 
@@ -91,12 +94,13 @@ def session_job(
     wait_s: float = 0.0,
     refetch: bool = False,
     early: bool = False,
+    transport: Transport | None = None,
 ) -> Job:
     """The job that brings the session whose ID is in `text`, from the service, else, if the
     service can't be used, from the cache.
 
     It waits up to `wait_s` for a session that is still running; with `early`, it brings variations
-    that are ready while others are not.
+    that are ready while others are not. A `transport` given is used, and left open.
 
     Raises InvalidSessionID and ConfigurationError.
     """
@@ -117,4 +121,5 @@ def session_job(
         wait_s=wait_s,
         refetch=refetch,
         early=early,
+        transport=transport,
     )

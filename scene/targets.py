@@ -116,10 +116,16 @@ class SceneTarget:
 
 @dataclass
 class FileTarget:
-    """A .blend, written by the background Blender. The open file is not touched."""
+    """A .blend, written by the background Blender. The open file is not touched.
+
+    `thumbnails` is where a strip of the variations' preview images goes, made small. A step waits
+    for at most `patience_s`.
+    """
 
     path: Path
     converter: Converter
+    thumbnails: Path | None = None
+    patience_s: float = 0.02
     stage: str = "Writing"
     arrangement: Arrangement = field(default_factory=preferred_arrangement)
     choice: Choice = field(default_factory=Choice)
@@ -138,11 +144,16 @@ class FileTarget:
     def put(self, plan: RowPlan, outcome: Outcome) -> Iterator[bool | None]:
         """Ask for the file and wait for it."""
         variations = [each for each in plan.meshes if each.role is Role.VARIATION]
-        assets = self.choice.assets({each.index: each.mesh.metrics for each in variations})
-        by_rule = self.choice.rule is not None
-        request = AssembleRequest(plan, str(self.path), self.arrangement, assets, by_rule)
+        request = AssembleRequest(
+            plan,
+            str(self.path),
+            self.arrangement,
+            thumbnails=str(self.thumbnails or ""),
+            assets=self.choice.assets({each.index: each.mesh.metrics for each in variations}),
+            assets_are_best=self.choice.rule is not None,
+        )
         self.converter.submit(request)
-        while (answer := self.converter.poll(0.02)) is None:
+        while (answer := self.converter.poll(self.patience_s)) is None:
             yield None
         if isinstance(answer, NoProcess):
             # Done here, it would replace the file that is open.

@@ -14,6 +14,7 @@ from .. import placing
 from ..assets import marking
 from ..layout import Facing
 from ..models import AssembleRequest
+from . import thumbnails
 
 log = logging.getLogger(__name__)
 
@@ -36,4 +37,9 @@ def write_row(request: AssembleRequest) -> list[str]:
     except (OSError, RuntimeError) as error:
         log.warning("%s", error)
         raise CsmError("make room on the disk, or check the folder's permissions") from None
+    if request.thumbnails:
+        try:
+            thumbnails.write(request.plan, Path(request.thumbnails))
+        except (OSError, RuntimeError, TypeError) as error:  # TypeError: no WebP in this Blender
+            log.warning("no thumbnails: %s", error)
     return warnings

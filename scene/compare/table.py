@@ -19,7 +19,7 @@ import bpy
 
 from ...api.files import replacing
 from ..layout import short_names
-from ..measure.metrics import METRICS, Metric, MetricValue, best_value, value_text
+from ..measure.metrics import METRICS, Metric, MetricValue, best_value, csv_field, value_text
 from ..models import Metrics
 from ..properties import read_metrics
 from ..rows import Row, find_rows
@@ -258,17 +258,8 @@ def as_csv(rows: list[dict[str, Any]]) -> str:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(rows[0]) if rows else [])
     writer.writeheader()
-    writer.writerows({key: _csv_field(value) for key, value in row.items()} for row in rows)
+    writer.writerows({key: csv_field(value) for key, value in row.items()} for row in rows)
     return text.getvalue()
-
-
-def _csv_field(value: object) -> object:
-    # A spreadsheet takes a text that begins like this for a formula, and computes it.
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{value}"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return value
 
 
 def write_text(path: Path, text: str) -> None:

@@ -310,6 +310,16 @@ def value_text(key: str, value: MetricValue) -> str:
             return "Yes" if value else "No"
 
 
+def csv_field(value: object) -> object:
+    """The value as it is to be given to Python's csv writer."""
+    # A spreadsheet takes a text that begins like this for a formula, and computes it.
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value
+
+
 def best_value(key: str, values: Iterable[MetricValue]) -> MetricValue:
     """The best of several variations' values; None where none is better than the others."""
     known = {value for value in values if value is not None}

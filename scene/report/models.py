@@ -10,6 +10,10 @@ from typing import Any
 
 from ..models import Metrics, Vector3
 
+REPORT_NAME = "report.json"
+PAGE_NAME = "report.html"
+SHEET_NAME = "contact_sheet.png"
+
 
 class PictureKind(enum.StrEnum):
     """What a picture shows."""

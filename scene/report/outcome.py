@@ -14,11 +14,14 @@ from typing import Any
 from ...api.files import replacing
 from ..assets.choice import Choice
 from ..pipeline import MeshOutcome, Outcome, Status
-from .models import Report, ReportMesh, ReportSession
-
-REPORT_NAME = "report.json"
-PAGE_NAME = "report.html"
-SHEET_NAME = "contact_sheet.png"
+from .models import (
+    PAGE_NAME as PAGE_NAME,
+    REPORT_NAME as REPORT_NAME,
+    SHEET_NAME as SHEET_NAME,
+    Report,
+    ReportMesh,
+    ReportSession,
+)
 
 
 def report(session_id: str, outcome: Outcome, choice: Choice | None = None) -> dict[str, Any]:

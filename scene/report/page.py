@@ -451,7 +451,12 @@ def _name(name: str) -> str:
 
 def _text(text: str) -> str:
     """Text for the page, in which nothing is markup and no control character is left."""
-    return escape("".join(" " if _is_control(each) else each for each in text))
+    return escape(plain(text))
+
+
+def plain(text: str) -> str:
+    """The text without control characters."""
+    return "".join(" " if _is_control(each) else each for each in text)
 
 
 def _is_control(letter: str) -> bool:

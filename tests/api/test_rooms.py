@@ -18,15 +18,19 @@ from csm_retopo import api
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted(
     path.relative_to(ROOT)
-    for pattern in ("api/**/*.py", "scene/**/*.py", "operators/**/*.py", "ui/**/*.py", "cli.py")
+    for pattern in (
+        *("api/**/*.py", "scene/**/*.py", "batch/**/*.py", "operators/**/*.py", "ui/**/*.py"),
+        "cli.py",
+    )
     for path in ROOT.glob(pattern)
 )
 
 FORBIDDEN = {
-    "api": {"scene", "operators", "ui", "cli"},
-    "scene": {"operators", "ui", "cli"},
-    "operators": {"ui", "cli"},
-    "ui": {"operators", "cli"},
+    "api": {"scene", "batch", "operators", "ui", "cli"},
+    "scene": {"batch", "operators", "ui", "cli"},
+    "batch": {"operators", "ui", "cli"},
+    "operators": {"batch", "ui", "cli"},
+    "ui": {"batch", "operators", "cli"},
     "cli.py": {"ui"},
 }
 

@@ -19,7 +19,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,7 +26,8 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from bench import reporting, window as in_window  # noqa: E402
+from bench import batch, reporting, window as in_window  # noqa: E402
+from bench.reporting import Limit  # noqa: E402
 from bench.service import Network, Service, serving  # noqa: E402
 from bench.sessions import SessionSize, write_session  # noqa: E402
 from tools import environments, extension  # noqa: E402
@@ -58,22 +58,6 @@ Runs = list[dict[str, Any]]
 
 class BenchError(Exception):
     """Something could not be measured; the text says why."""
-
-
-@dataclass
-class Limit:
-    """One thing that must be reached."""
-
-    what: str
-    value: float
-    limit: float
-    unit: str
-    at_least: bool = False
-
-    @property
-    def reached(self) -> bool:
-        """Whether it was."""
-        return self.value >= self.limit if self.at_least else self.value <= self.limit
 
 
 class Bench:
@@ -116,9 +100,25 @@ class Bench:
         contender: str,
         service: Service | None,
         on_ask: Callable[[str], None] = lambda what: None,
+        *,
+        python: str | Path = sys.executable,
+        timeout_s: float = TIMEOUT_S,
         **options: Any,
     ) -> dict[str, Any]:
         """One contender in a fresh Blender, and its result."""
+        process = subprocess.Popen(
+            [python, HERE / "contenders.py", contender, json.dumps(options)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=self.environment(service),
+            start_new_session=True,
+        )
+        return _result_of(contender, process, on_ask, timeout_s)
+
+    def environment(self, service: Service | None) -> dict[str, str]:
+        """The variables for a Blender with the extension."""
         environment = {
             name: value
             for name, value in os.environ.items()
@@ -128,16 +128,11 @@ class Bench:
         environment["BLENDER_USER_RESOURCES"] = str(self._resources)
         if service is not None:
             environment.update(CSM_API_URL=service.api_url, CSM_API_KEY=service.key)
-        process = subprocess.Popen(
-            [sys.executable, HERE / "contenders.py", contender, json.dumps(options)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=environment,
-            start_new_session=True,
-        )
-        return _result_of(contender, process, on_ask)
+        return environment
+
+    def remove(self, folder: str) -> None:
+        """Remove what `scratch` made."""
+        shutil.rmtree(folder)
 
     def check(self, limit: Limit) -> None:
         """Note and print a limit."""
@@ -413,7 +408,10 @@ class Bench:
 
 
 def _result_of(
-    contender: str, process: subprocess.Popen[str], on_ask: Callable[[str], None]
+    contender: str,
+    process: subprocess.Popen[str],
+    on_ask: Callable[[str], None],
+    timeout_s: float,
 ) -> dict[str, Any]:
     """What the contender's process has to say, which it must within the time-out."""
     assert process.stdin is not None
@@ -422,10 +420,10 @@ def _result_of(
     printed = []
 
     def give_up(signum: int, frame: object) -> None:
-        raise BenchError(f"{contender} took over {TIMEOUT_S:.0f} s")
+        raise BenchError(f"{contender} took over {timeout_s:.0f} s")
 
     previous = signal.signal(signal.SIGALRM, give_up)
-    signal.setitimer(signal.ITIMER_REAL, TIMEOUT_S)
+    signal.setitimer(signal.ITIMER_REAL, timeout_s)
     try:
         for line in process.stdout:
             printed.append(line)
@@ -477,10 +475,11 @@ def main() -> int:
         "--only",
         choices=(
             *("click", "second", "holds", "enabling", "metrics", "deviation", "colors"),
-            "window",
+            *("window", "batch"),
         ),
         help="measure only this",
     )
+    parser.add_argument("--sessions", type=int, help="how many sessions a batch has")
     options = parser.parse_args()
     start = time.monotonic()
     load = _load_text()
@@ -491,7 +490,7 @@ def main() -> int:
             if options.profile:
                 bench.profile()
                 return 0
-            _measure(bench, options.only)
+            _measure(bench, options.only, options.sessions)
         except (
             BenchError,
             in_window.WindowError,
@@ -517,7 +516,7 @@ def _load_text() -> str:
     return f", load {os.getloadavg()[0]:.1f} before it on {os.cpu_count()} processors"
 
 
-def _measure(bench: Bench, only: str | None) -> None:
+def _measure(bench: Bench, only: str | None, sessions: int | None) -> None:
     if only in (None, "click", "second"):
         bench.write(NORMAL)
     if only in (None, "click"):
@@ -541,6 +540,8 @@ def _measure(bench: Bench, only: str | None) -> None:
         bench.colors()
     if only in (None, "window"):
         bench.window()
+    if only in (None, "batch"):
+        batch.measure(bench, sessions)
 
 
 if __name__ == "__main__":

@@ -393,6 +393,8 @@ def _main() -> None:
         from topology import measured as function
     elif name == "deviation":
         from deviation import measured as function
+    elif name == "batched":
+        from batched import batched as function
     elif name == "colors":
         from coloring import measured as function
     else:

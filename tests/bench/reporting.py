@@ -3,12 +3,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bench.__main__ import Limit
     from bench.sessions import SessionSize
+
+
+@dataclass
+class Limit:
+    """One thing that must be reached."""
+
+    what: str
+    value: float
+    limit: float
+    unit: str
+    at_least: bool = False
+
+    @property
+    def reached(self) -> bool:
+        """Whether it was."""
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
 
 
 def print_title(text: str) -> None:

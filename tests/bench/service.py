@@ -35,6 +35,7 @@ class Service:
         facts = self._read()
         self.api_url: str = facts["api_url"]
         self.key: str = facts["key"]
+        self.session_ids: list[str] = facts["session_ids"]
 
     def take_requests(self) -> list[str]:
         """The paths of all requests since the last call, each after the name of its server."""
@@ -52,10 +53,12 @@ class Service:
 
 
 @contextlib.contextmanager
-def serving(folders: Sequence[Path], network: Network) -> Iterator[Service]:
-    """Serve these session folders as long as the block lasts."""
+def serving(folders: Sequence[Path], network: Network, copies: int = 0) -> Iterator[Service]:
+    """Serve these session folders as long as the block lasts, or so many copies of them, each
+    under an ID of its own.
+    """
     command = [sys.executable, "-B", __file__, "--latency", str(network.latency_s)]
-    command += ["--connect-latency", str(network.connect_latency_s)]
+    command += ["--connect-latency", str(network.connect_latency_s), "--copies", str(copies)]
     if network.bandwidth_bps is not None:
         command += ["--bandwidth", str(network.bandwidth_bps)]
     process = subprocess.Popen(
@@ -78,6 +81,7 @@ def _main() -> None:
     parser.add_argument("--latency", type=float, default=0.0)
     parser.add_argument("--connect-latency", type=float, default=0.0)
     parser.add_argument("--bandwidth", type=float)
+    parser.add_argument("--copies", type=int, default=0)
     parser.add_argument("folders", type=Path, nargs="+")
     options = parser.parse_args()
     with StandIn(
@@ -86,8 +90,16 @@ def _main() -> None:
         bandwidth_bps=options.bandwidth,
     ) as service:
         for folder in options.folders:
-            service.add_session(folder=folder)
-        print(json.dumps({"api_url": service.api_url, "key": service.key}), flush=True)
+            if not options.copies:
+                service.add_session(folder=folder)
+                continue
+            document = json.loads((folder / "session.json").read_text(encoding="utf-8"))
+            files = {each.name: each.read_bytes() for each in folder.iterdir()}
+            for number in range(options.copies):
+                session_id = f"SESSION_1800000000_{number:07}"
+                service.add_session(session_id, document=document, files=files)
+        facts = {"api_url": service.api_url, "key": service.key, "session_ids": service.session_ids}
+        print(json.dumps(facts), flush=True)
         for _ in sys.stdin:
             requests = [f"{each.server} {each.path}" for each in service.requests]
             service.clear()

@@ -18,6 +18,7 @@ import bpy
 import pytest
 
 from bl_ext.user_default.csm_retopo.scene import runner
+from standin import StandIn
 
 Size = tuple[float, float, float]
 
@@ -168,6 +169,14 @@ def write_folder(folder: Path, session: Mapping[str, Any], contents: Mapping[str
 def new_folder(folder: Path, variations: int = 2, **changes: bytes | None) -> Path:
     """A session folder of its own ID."""
     return write_folder(folder, document(new_id(), variations), files(variations, **changes))
+
+
+def serve(service: StandIn, count: int, variations: int = 2) -> list[str]:
+    """Have the service know so many sessions more; returns their IDs."""
+    return [
+        service.add_session(document=document(new_id(), variations), files=files(variations))
+        for _ in range(count)
+    ]
 
 
 def objects(role: str, session_id: str = "") -> list[bpy.types.Object]:

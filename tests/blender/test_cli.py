@@ -17,10 +17,14 @@ from sessions import nothing_left, objects
 
 from bl_ext.user_default.csm_retopo import cli
 from bl_ext.user_default.csm_retopo.api import jobs
+from bl_ext.user_default.csm_retopo.scene import pipeline
 from bl_ext.user_default.csm_retopo.scene.background import converter
 from standin import ACCOUNT, Fault, StandIn
 
 __all__ = ["nothing_left"]
+
+SESSION_FILES = ["report.json", "session.blend", "thumbnails.webp"]
+SUMMARY_FILES = ["index.html", "summary.csv", "summary.json"]
 
 
 class Run:
@@ -63,7 +67,7 @@ def test_a_session_becomes_a_blend_and_a_report(run: Run, service: StandIn) -> N
     session_id = add(service)
     assert run(session_id) == 0
     assert set(bpy.data.user_map()) == before
-    assert sorted(os.listdir(run.output / session_id)) == ["report.json", "session.blend"]
+    assert sorted(os.listdir(run.output / session_id)) == SESSION_FILES
 
     report = run.report(session_id)
     assert list(report) == [
@@ -129,7 +133,7 @@ def test_what_is_done_is_not_done_again(
     assert run("--force", session_id) == 0
     assert len(service.file_requests) == 5
     assert (run.output / session_id / "session.blend").stat().st_mtime_ns > written
-    assert sorted(os.listdir(run.output / session_id)) == ["report.json", "session.blend"]
+    assert sorted(os.listdir(run.output / session_id)) == SESSION_FILES
 
 
 def test_sources_in_every_form(run: Run, service: StandIn, tmp_path: Path) -> None:
@@ -143,7 +147,8 @@ def test_sources_in_every_form(run: Run, service: StandIn, tmp_path: Path) -> No
     )
     url = f"https://app.example/{ACCOUNT}/sessions/{by_url}?sig=CANARY"
     assert run(by_id, url, folder, f" {by_id} ", "--from-file", listed) == 0
-    assert sorted(os.listdir(run.output)) == sorted([by_id, by_url, in_file, in_folder])
+    ids = [by_id, by_url, in_file, in_folder]
+    assert sorted(os.listdir(run.output)) == sorted([*ids, *SUMMARY_FILES])
     assert run.said.splitlines()[-1] == "4 of 4 sessions imported whole"
     assert len(service.api_requests) == 3
 
@@ -189,7 +194,7 @@ def test_a_session_whose_source_has_no_file(run: Run, service: StandIn, mesh: ob
 
 def test_the_sample(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("--sample") == 0
-    (session_id,) = os.listdir(run.output)
+    (session_id,) = set(os.listdir(run.output)) - set(SUMMARY_FILES)
     report = run.report(session_id)
     assert len(report["variations"]) >= 4
     assert report["source"]["metrics"]["faces"] > 1000
@@ -297,19 +302,21 @@ def test_an_output_that_can_not_be_written(run: Run, service: StandIn) -> None:
     session_id = add(service)
     run.output.write_text("a file")
     assert run(session_id) == 1
-    assert f"{session_id}: {run.output} can't be written (" in run.said
+    assert f"{run.output} can't be written (" in run.said
     assert not service.requests
 
 
-def test_a_blend_that_can_not_be_written(run: Run, service: StandIn) -> None:
-    session_id = add(service)
-    (run.output / session_id / "session.blend").mkdir(parents=True)
-    assert run(session_id) == 1
-    report = run.report(session_id)
-    assert report["error"].startswith("session.blend could not be written: make room on the disk")
-    assert [each["status"] for each in report["variations"]] == ["skipped", "skipped"]
-    assert all(each["metrics"] is None for each in report["variations"])
-    assert sorted(os.listdir(run.output / session_id)) == ["report.json", "session.blend"]
+def test_a_folder_that_can_not_be_written(run: Run, service: StandIn) -> None:
+    session_id, other = add(service), add(service)
+    in_the_way = run.output / session_id / "session.blend" / "note.txt"
+    in_the_way.parent.mkdir(parents=True)
+    in_the_way.write_text("the user's own")
+    assert run(session_id, other) == 1
+    reason = f"{run.output / session_id} can't be written ("
+    assert f"{session_id}: {reason}" in run.said
+    assert in_the_way.read_text() == "the user's own"
+    assert os.listdir(run.output / session_id) == ["session.blend"]
+    assert sorted(os.listdir(run.output / other)) == SESSION_FILES
 
 
 def test_without_a_process_the_open_file_is_safe(
@@ -328,7 +335,7 @@ def test_interrupted(run: Run, service: StandIn, monkeypatch: pytest.MonkeyPatch
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.Import, "step", interrupt)
+    monkeypatch.setattr(pipeline.Import, "step", interrupt)
     assert run(add(service)) == 130
     assert "interrupted" in run.said
 

@@ -101,6 +101,15 @@ def browser(log: Log = None) -> Tests:
     return _pytest("browser", environments.interpreter("api"), "tests/browser", 900, log)
 
 
+def dask(log: Log = None) -> Tests:
+    """Test batches on a cluster, where Dask is installed beside Blender."""
+    _require_archive()
+    environments.blender_interpreter("5.0")  # it is the same Blender
+    return _pytest(
+        "dask", environments.interpreter("dask"), "tests/blender/test_cluster.py", 900, log
+    )
+
+
 def gui(log: Log = None) -> Tests | str:
     """Test the built extension in the windows of Blenders, as tests/gui/conftest.py describes.
 
@@ -121,6 +130,7 @@ CHECKS: dict[str, Callable[[Log], str | Tests]] = {
     "api": partial(api, "api"),
     "api-oldest": partial(api, "api-oldest"),
     "browser": browser,
+    "dask": dask,
     **{f"blender-{version}": partial(blender, version) for version in BLENDERS},
 }
 """In the order in which they are begun: others need what is built, and the longest comes early."""
@@ -190,7 +200,7 @@ def _set_up() -> None:
 
 
 def _summary(results: dict[str, str | Tests]) -> Iterator[str]:
-    for name in ("lint", "types", "api", "api-oldest", "browser"):
+    for name in ("lint", "types", "api", "api-oldest", "browser", "dask"):
         yield _counted(name, results[name])
     in_blender = [str(results[f"blender-{version}"]) for version in BLENDERS]
     if len(set(in_blender)) == 1:
