@@ -200,7 +200,7 @@ class Cache:
         body = seal(session_document(session))
         path = self.root / session.session_id / SESSION_NAME
         with contextlib.suppress(OSError):
-            if path.read_bytes() == body:
+            if path.is_file() and path.read_bytes() == body:
                 return
         with self.writing(path) as file:
             file.write(body)

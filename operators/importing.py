@@ -131,11 +131,14 @@ class CSM_RETOPO_OT_import_session(bpy.types.Operator):
             self, width=_DIALOG_WIDTH, confirm_text="Import"
         )
 
-    def draw(self, _context: bpy.types.Context) -> None:
+    def draw(self, context: bpy.types.Context) -> None:
         """Draw the dialog."""
         layout = self.layout
         layout.activate_init = True
-        layout.prop(self, "session_id", text="", placeholder="Session ID or URL")
+        # The sidebar's: what is typed into an operator's own is listed in the Info editor, before
+        # anything can be done about a URL, which can be a credential.
+        state = context.window_manager.csm_retopo
+        layout.prop(state, "session_id", text="", placeholder="Session ID or URL")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Import it."""

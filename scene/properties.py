@@ -24,7 +24,7 @@ from bpy.props import (
 )
 
 from ..api.errors import InvalidSessionID
-from ..api.session import find_session_id
+from ..api.session import find_session_id, without_urls
 from .compare import flipping
 from .layout import Facing
 from .models import Metrics, PreviewSide, Role
@@ -225,14 +225,25 @@ class CSM_RETOPO_PG_collection(bpy.types.PropertyGroup):
     row: PointerProperty(type=CSM_RETOPO_PG_row)
 
 
-def _keep_only_id(state: CSM_RETOPO_PG_state, _context: bpy.types.Context) -> None:
+_session_id = ""
+"""What the sidebar's field holds. Blender's Info editor lists what is typed before any callback but
+the one that sets it can do anything about that.
+"""
+
+
+def _get_session_id(_state: CSM_RETOPO_PG_state) -> str:
+    return _session_id
+
+
+def _set_session_id(state: CSM_RETOPO_PG_state, text: str) -> None:
     """A pasted URL can hold credentials: keep the session ID in it, and nothing else."""
+    global _session_id
     try:
-        session_id = find_session_id(state.session_id)
-    except InvalidSessionID:
-        return
-    if state.session_id != session_id:
-        state.session_id = session_id
+        _session_id = find_session_id(text)
+    except InvalidSessionID as error:
+        _session_id = without_urls(text, "")
+        if _session_id != text:
+            state.message, state.message_is_error = str(error), True
 
 
 class CSM_RETOPO_PG_job(bpy.types.PropertyGroup):
@@ -273,7 +284,8 @@ class CSM_RETOPO_PG_state(bpy.types.PropertyGroup):
     session_id: StringProperty(
         name="Session",
         description="The ID of a retopology session, or a URL that contains it",
-        update=_keep_only_id,
+        get=_get_session_id,
+        set=_set_session_id,
         options={"SKIP_SAVE"},
     )
     jobs: CollectionProperty(type=CSM_RETOPO_PG_job, options={"SKIP_SAVE"})

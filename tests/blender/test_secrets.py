@@ -26,7 +26,7 @@ __all__ = ["nothing_left"]
 RunBlender = Callable[..., str]
 
 _EVERY_WAY = """
-import http.client, json, logging, os, sys, traceback
+import http.client, json, logging, random, sys, traceback
 from pathlib import Path
 import bpy, lifecycle
 
@@ -46,6 +46,7 @@ logging.basicConfig(level=logging.DEBUG, stream=sys.stdout, force=True)
 for name in ("urllib3", "requests", "http.client"):
     logging.getLogger(name).setLevel(logging.DEBUG)
 http.client.HTTPConnection.debuglevel = 1
+random.uniform = lambda least, most: 0.01 * least  # of pauses between two tries
 
 children = []
 start = converter._Process.__init__

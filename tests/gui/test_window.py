@@ -43,6 +43,15 @@ def test_an_import_by_id_is_cancelled_and_done_again_by_url(
     blender.play("importing.by_id", service=slow_service, session_id=SAMPLE_ID, url=url)
 
 
+def test_urls_are_not_kept_by_blender(blender: Blender, service: StandIn) -> None:
+    url = f"https://3d.example/artist@example.com/{SAMPLE_ID}?sig=CANARY"
+    # --debug-all has more, which itself ends in an abort.
+    debug = ("--debug", "--debug-events", "--debug-handlers", "--debug-wm", "--debug-python")
+    played = blender.play("secrets.overheard", *debug, service=service, url=url)
+    assert "CANARY" not in played.output
+    assert "artist@example.com" not in played.output
+
+
 def test_an_import_waits_for_object_mode_and_another_adds_nothing(
     blender: Blender, sample: Path
 ) -> None:

@@ -14,12 +14,7 @@ def settings(gui: Gui) -> Steps:
     yield from gui.open_tab()
     yield from gui.look("no-key")
     yield from gui.click("preferences.addon_show")
-    yield from _wait_for_preferences(gui)
-    gui.picture("addon-preferences")
-    yield from gui.fill_in("api_key", "key-0123", PREFERENCES)
-    gui.equal(_preferences().api_key, "key-0123", "the key that was typed")
-    gui.picture("key-typed")
-    yield from _close_preferences(gui)
+    yield from type_key(gui, "key-0123")
 
     yield from gui.look("offline")
     yield from gui.click("screen.userpref_show")
@@ -31,6 +26,16 @@ def settings(gui: Gui) -> Steps:
     yield from _close_preferences(gui)
     found = yield from gui.is_there("preferences.addon_show")
     gui.check(not found, "the panel still asks for the key")
+
+
+def type_key(gui: Gui, key: str) -> Steps:
+    """Type the API key in the preferences, which are being opened, and close them."""
+    yield from _wait_for_preferences(gui)
+    gui.picture("addon-preferences")
+    yield from gui.fill_in("api_key", key, PREFERENCES)
+    gui.equal(_preferences().api_key, key, "the key that was typed")
+    gui.picture("key-typed")
+    yield from _close_preferences(gui)
 
 
 def clear_cache(gui: Gui) -> Steps:
