@@ -419,7 +419,7 @@ class Bench:
         """Cancel cases at any moment, a few at once. Returns the longest that one went on."""
         chance = random.Random(seed)
         timed = [(case, chance.uniform(0.0, 1.0)) for case in cases]
-        with ThreadPoolExecutor(4) as pool:
+        with ThreadPoolExecutor(6) as pool:
             return max(pool.map(lambda each: self.cancel(*each), timed), default=0.0)
 
 
