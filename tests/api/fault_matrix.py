@@ -173,9 +173,9 @@ def troubles(place: Places, forbidden: Iterable[str]) -> list[Trouble]:
         passing("reset", Fault("reset")),
         passing("closed", Fault("close")),
         passing("stall", Fault("stall")),
-        passing("reset in the body", Fault("reset", after_bytes=60)),
-        passing("closed in the body", Fault("close", after_bytes=75)),
-        passing("stall in the body", Fault("stall", after_bytes=50)),
+        passing("reset in the body", Fault("reset", after_bytes=20)),
+        passing("closed in the body", Fault("close", after_bytes=25)),
+        passing("stall in the body", Fault("stall", after_bytes=15)),
         passing("truncated", Fault("truncate")),
         passing("truncated headers", Fault("truncate_headers")),
         Trouble(
