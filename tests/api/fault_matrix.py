@@ -45,9 +45,9 @@ from standin import Fault, StandIn
 
 PATIENCE = Patience(
     connect_s=0.5,
-    silence_s=0.5,
-    answer_s=0.8,
-    slow_s=0.8,
+    silence_s=0.6,
+    answer_s=1.0,
+    slow_s=1.0,
     session_s=20.0,
     file_s=20.0,
     first_pause_s=0.02,
@@ -87,6 +87,9 @@ CHANGED = {
     "retopo_render_0.png": png(42),
 }
 """The same files after somebody has exchanged them."""
+
+
+_MAY_BE_LATE = ("what could", "it should have")
 
 
 class Effect(enum.Enum):
@@ -135,7 +138,9 @@ class Case:
                 case Effect.NONE:
                     return True
                 case Effect.FINAL:
-                    return False
+                    # What answers a request for a part wrongly is asked for all of it.
+                    is_part = trouble.name in ("206", "gzip bomb") and number > 0
+                    return None if is_part else False
                 case Effect.EXPIRED if renewed or for_ever:
                     return False
                 case Effect.EXPIRED:
@@ -168,9 +173,9 @@ def troubles(place: Places, forbidden: Iterable[str]) -> list[Trouble]:
         passing("reset", Fault("reset")),
         passing("closed", Fault("close")),
         passing("stall", Fault("stall")),
-        passing("reset in the body", Fault("reset", after_bytes=60)),
-        passing("closed in the body", Fault("close", after_bytes=75)),
-        passing("stall in the body", Fault("stall", after_bytes=50)),
+        passing("reset in the body", Fault("reset", after_bytes=20)),
+        passing("closed in the body", Fault("close", after_bytes=25)),
+        passing("stall in the body", Fault("stall", after_bytes=15)),
         passing("truncated", Fault("truncate")),
         passing("truncated headers", Fault("truncate_headers")),
         Trouble(
@@ -320,11 +325,7 @@ class Bench:
         for position, trouble in enumerate(case.troubles):
             fault = trouble.fault
             if fault.kind == "replace":
-                body = b""
-                if stage == "session":
-                    continue  # other tests have it
-                body = CHANGED[name]
-                fault = Fault("replace", body=body)
+                fault = Fault("replace", body=CHANGED[name])
             is_last = position == len(case.troubles) - 1
             server.add_fault(pattern, fault, times=None if case.lasting and is_last else 1)
         return session_id
@@ -399,11 +400,21 @@ class Bench:
             yield f"the folder holds {sorted(found ^ expected)}"
 
     def run_all(self, cases: Iterable[Case]) -> dict[str, list[str]]:
-        """Run cases, many at once. Returns what is wrong, by case."""
+        """Run cases, many at once. Returns what is wrong, by case.
+
+        On a busy machine a right answer can come too late, which changes who is had and who is not:
+        such a case, if nothing else is wrong with it, is run again by itself.
+        """
         cases = list(cases)
         with ThreadPoolExecutor(AT_ONCE) as pool:
             results = list(pool.map(self.run, cases))
-        return {str(case): found for case, found in zip(cases, results, strict=True) if found}
+        wrong = {}
+        for case, found in zip(cases, results, strict=True):
+            if found and all(each.startswith(_MAY_BE_LATE) for each in found):
+                found = self.run(case)
+            if found:
+                wrong[str(case)] = found
+        return wrong
 
     def cancel(self, case: Case, after_s: float) -> float:
         """Run one case, and cancel it after a while. Returns how long its threads went on."""
@@ -419,7 +430,7 @@ class Bench:
         """Cancel cases at any moment, a few at once. Returns the longest that one went on."""
         chance = random.Random(seed)
         timed = [(case, chance.uniform(0.0, 1.0)) for case in cases]
-        with ThreadPoolExecutor(4) as pool:
+        with ThreadPoolExecutor(6) as pool:
             return max(pool.map(lambda each: self.cancel(*each), timed), default=0.0)
 
 
@@ -494,6 +505,10 @@ def _saying(first: bytes, then: bytes = b"") -> Iterator[str]:
         thread.join(5.0)
 
 
+_NOT_OF_A_SESSION = {"expired", "file exchanged"}
+"""Both strike files, at once or later: other tests have them there."""
+
+
 def singles(bench: Bench) -> list[Case]:
     """Every trouble alone, at every stage: once, and for ever."""
     return [
@@ -501,8 +516,7 @@ def singles(bench: Bench) -> list[Case]:
         for stage in STAGES
         for trouble in troubles(bench.places, FORBIDDEN)
         for lasting in (False, True)
-        # Its links are expired whenever it arrives, which strikes all files: other tests have that.
-        if not (stage == "session" and trouble.name == "expired" and lasting)
+        if not (stage == "session" and trouble.name in _NOT_OF_A_SESSION)
     ]
 
 
@@ -514,7 +528,7 @@ def pairs(bench: Bench) -> list[Case]:
         for stage in STAGES
         for first in every
         for second in every
-        if not (stage == "session" and "expired" in (first.name, second.name))
+        if not (stage == "session" and {first.name, second.name} & _NOT_OF_A_SESSION)
     ]
 
 

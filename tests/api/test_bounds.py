@@ -204,8 +204,8 @@ def test_a_look_up_ends_at_once_when_it_is_cancelled(hanging_names: list[str]) -
 
 
 def test_a_slow_line_is_no_reason_to_give_up(cache_root: Path) -> None:
-    patience = replace(QUICK, slow_s=0.3, least_bytes_per_s=1000.0)
-    with StandIn(bandwidth_bps=40_000) as slow:
+    patience = replace(QUICK, slow_s=0.8, least_bytes_per_s=1000.0)
+    with StandIn(bandwidth_bps=30_000) as slow:
         slow.add_session(document=session_document(), files=FILES)
         start_s = time.monotonic()
         run(download_job(slow, cache_root, patience=patience)).require_whole()

@@ -13,6 +13,8 @@ from fetching import job_threads
 
 PAIRS = 80
 CANCELLED = 40
+GONE_WITHIN_S = 3.0
+"""Generous, for a busy machine: `make soak` measures it."""
 
 
 @pytest.fixture
@@ -55,4 +57,4 @@ def test_some_faults_after_others(bench: Bench) -> None:
 
 def test_all_of_them_end_when_they_are_cancelled(bench: Bench) -> None:
     cases = [each for each in fault_matrix.singles(bench) if each.lasting]
-    assert bench.cancel_all(cases[:: len(cases) // CANCELLED], seed=5) < 1.0
+    assert bench.cancel_all(cases[:: len(cases) // CANCELLED], seed=5) < GONE_WITHIN_S

@@ -244,8 +244,7 @@ TINY = {
 }
 
 
-@pytest.mark.parametrize("kind", ["truncate", "truncate_no_length"])
-@pytest.mark.parametrize("times", [1, None])
+@pytest.mark.parametrize(("kind", "times"), [("truncate", 1), ("truncate_no_length", None)])
 def test_a_file_cut_at_any_byte_is_whole_or_not_there(
     service: StandIn, cache_root: Path, kind: Any, times: int | None
 ) -> None:

@@ -47,6 +47,8 @@ def test_no_fault_of_the_network_loses_anything(tmp_path: Path) -> None:
     }
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    for case, problems in lost.items():
+        print(case, problems)
     assert not lost
     assert not strayed
     assert not unforeseen
