@@ -7,14 +7,37 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
-from .cache import Cache, CachedFile, mesh_name, preview_name
+from .cache import Cache, mesh_name, preview_name
 from .cancellation import Cancellation
-from .errors import CsmError, InvalidSessionID
+from .errors import CsmError, FileError, InvalidSessionID
+from .image_files import check_png
 from .session import Links, find_session_id, parse_session
 
 _DOCUMENT_LIMIT_BYTES = 2**20
 """The largest `session.json` that is read: the cache's own have a few kilobytes."""
+
+
+_Version = tuple[int, int]
+"""When a file was changed, in nanoseconds since 1970, and its size."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A preview image that was checked. What has taken its place since may be anything."""
+
+    path: Path
+    sha256: str
+    version: _Version
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether the file is still the one that was checked, as far as one look tells."""
+        try:
+            return _version(self.path.stat()) == self.version
+        except OSError:
+            return False
 
 
 @dataclass(frozen=True)
@@ -32,7 +55,7 @@ class RecentSession:
     used_at: float
     variations: int
     available: int
-    preview: CachedFile | None
+    preview: Picture | None
 
 
 @dataclass(frozen=True)
@@ -64,7 +87,8 @@ class RecentSessions:
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
-        self._known: dict[str, tuple[tuple[int, int], _Summary | None]] = {}
+        self._known: dict[str, tuple[_Version, _Summary | None]] = {}
+        self._pictures: dict[Path, tuple[_Version, Picture | None]] = {}
 
     def page(
         self,
@@ -132,7 +156,7 @@ class RecentSessions:
             # A pipe of that name would hold the reader for ever.
             if not stat.S_ISREG(status.st_mode) or status.st_size > _DOCUMENT_LIMIT_BYTES:
                 return None
-            version = (status.st_mtime_ns, status.st_size)
+            version = _version(status)
             known = self._known.get(session_id)
             if known is None or known[0] != version:
                 known = (version, _parse(session_id, path.read_bytes()))
@@ -149,7 +173,7 @@ class RecentSessions:
 
     def _describe(self, used_at: float, session_id: str, summary: _Summary) -> RecentSession:
         folder = self._cache.root / session_id
-        previews = (self._cache.glance(folder / preview_name(each)) for each in summary.indices)
+        previews = (self._picture(folder / preview_name(each)) for each in summary.indices)
         return RecentSession(
             session_id=session_id,
             created_at=summary.created_at,
@@ -159,6 +183,36 @@ class RecentSessions:
             available=sum(self._meshes(session_id, summary)),
             preview=next((each for each in previews if each is not None), None),
         )
+
+    def _picture(self, path: Path) -> Picture | None:
+        """The preview image at `path`, if it is whole and Blender may decode it."""
+        try:
+            version = _version(path.stat())
+        except OSError:
+            return None
+        if self._cache.glance(path) is None:
+            return None
+        known = self._pictures.get(path)
+        if known is None or known[0] != version:
+            cached = self._cache.find(path, {})
+            picture = Picture(path, cached.sha256, version) if cached else None
+            if picture is not None and not _is_image(path):
+                picture = None
+            known = (version, picture)
+            self._pictures[path] = known
+        return known[1]
+
+
+def _version(status: os.stat_result) -> _Version:
+    return (status.st_mtime_ns, status.st_size)
+
+
+def _is_image(path: Path) -> bool:
+    try:
+        check_png(path)
+    except FileError:
+        return False
+    return True
 
 
 def _parse(session_id: str, body: bytes) -> _Summary | None:

@@ -8,6 +8,7 @@ What an undo takes away in between is brought in again. Main thread only.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import bpy
@@ -32,12 +33,12 @@ def bring_mesh(session_id: str, planned: PlannedMesh) -> bpy.types.Mesh:
 def bring_preview(session_id: str, index: int, preview: Preview) -> bpy.types.Image:
     """Bring a variation's preview image in, packed, unless it waits already.
 
-    Raises OSError for a file that is gone.
+    Raises OSError for a file that is gone, or isn't what it was when it was checked.
     """
     key = _key(session_id, index, preview.sha256)
     waiting = (image for image in bpy.data.images if image.get(_PENDING) == key)
     if (image := next(waiting, None)) is None:
-        image = _load(preview.path)
+        image = _load(preview)
         image[_PENDING] = key
     return image
 
@@ -78,10 +79,12 @@ def _append(planned: PlannedMesh) -> bpy.types.Mesh:
     return mesh
 
 
-def _load(path: str) -> bpy.types.Image:
+def _load(preview: Preview) -> bpy.types.Image:
     """The image, packed, under a name of ours: a path into the cache would tell the user's name."""
-    data = Path(path).read_bytes()
-    name = Path(path).name
+    data = Path(preview.path).read_bytes()
+    if hashlib.sha256(data).hexdigest() != preview.sha256:
+        raise OSError("changed since it was checked")
+    name = Path(preview.path).name
     # In 5.2, the first image that a session of Blender loads from a path takes 40 ms.
     image = bpy.data.images.new(name, 1, 1)
     image.source = "FILE"
