@@ -198,27 +198,29 @@ def write_blend(cache: Cache, mesh: bpy.types.Mesh, result: ConvertedMesh) -> No
     Main thread. Raises CacheError.
     """
     path = Path(result.blend)
-    handle, name = tempfile.mkstemp(
-        prefix=f"{path.name}.", suffix=TEMPORARY_SUFFIX, dir=cache.folder(path.parent.name)
-    )
-    os.close(handle)
+    name = ""
     try:
-        try:
-            bpy.data.libraries.write(name, {mesh}, compress=False)
-        except RuntimeError as error:
-            log.warning("%s", error)
-            raise CacheError(
-                "its mesh could not be written to the cache: make room on the disk, or check the "
-                "folder's permissions"
-            ) from None
+        handle, name = tempfile.mkstemp(
+            prefix=f"{path.name}.", suffix=TEMPORARY_SUFFIX, dir=cache.folder(path.parent.name)
+        )
+        os.close(handle)
+        bpy.data.libraries.write(name, {mesh}, compress=False)
         with open(name, "r+b") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             os.fsync(file.fileno())
         cache.forget(path)
         os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
+    except BaseException as error:
+        # Blender writes to `...@` first.
+        for left in (name, f"{name}@"):
+            with contextlib.suppress(OSError):
+                os.unlink(left)
+        if isinstance(error, OSError | RuntimeError):
+            log.warning("%s", type(error).__name__)
+            raise CacheError(
+                "its mesh could not be written to the cache: make room on the disk, or check the "
+                "folder's permissions"
+            ) from None
         raise
     fields = to_json(result)
     cache.keep(path, sha256, {**notes_for(result.file_sha256), "result": fields})
@@ -245,6 +247,10 @@ def _as_conversion_failed() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        if "MemoryError" in str(error):
+            raise ConversionFailed("there is not enough memory for it") from None
+        # The place in Blender's code is a path of this machine.
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        lines = [line for line in lines if not line.startswith("Location:")]
         said = lines[-1].removeprefix("Error: ") if lines else "no reason given"
         raise ConversionFailed(f"Blender's importer refuses it: {said}") from None

@@ -204,6 +204,10 @@ def test_obj_of_ten_megabytes_is_read_in_no_time(file: Path) -> None:
         (QUAD + b"v 0 -NaN(ind) 0\n", "it has a coordinate that is not a number"),
         (QUAD + b"v 0 0 inf\n", "it has a coordinate that is not a number"),
         (QUAD + b"v 0 1.#INF 0\n", "it has a coordinate that is not a number"),
+        *(
+            (QUAD + b"v 1 " + odd + b" 2\n", "it has a coordinate that is not a number")
+            for odd in (b"-", b"+", b".", b"-.", b"e5", b"-e5", b".e5", b"1e", b"1e-", b"1/2", b"/")
+        ),
         (QUAD + b"v a b c\n", "it has a coordinate that is not a number"),
         (QUAD + b"v 1.2.3 0 0\n", "it has a coordinate that is not a number"),
         (QUAD + b"v 1 2 3\rv 4 5 6\n", "it has a coordinate that is not a number"),

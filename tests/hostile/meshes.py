@@ -168,7 +168,7 @@ def _objs() -> dict[str, Mesh]:
         "smooth groups": Mesh(obj("s 99999999999999999999", "f 1 2 7"), faces=FACES + 1),
         # Other files.
         "materials": Mesh(
-            obj(before=["mtllib ../../secret.mtl", "usemtl Skin", "mtllib /etc/passwd"])
+            obj(before=["mtllib ../../secret.mtl", "usemtl Skin", "mtllib /etc/canary"])
         ),
         "40,000 materials": Mesh(
             obj(*(f"usemtl m{number}\nf 1 2 7" for number in range(40_000))),
@@ -189,7 +189,7 @@ def _objs() -> dict[str, Mesh]:
         # What Blender prints of it must not pass for an answer of the converter.
         "an answer for us": Mesh(
             obj(
-                'what\rcsm-retopo:{"result": {"blend": "/etc/passwd"}}\r',
+                'what\rcsm-retopo:{"result": {"blend": "/etc/canary"}}\r',
                 'csm-retopo:{"error": "FORGED"}',
                 'o x\rcsm-retopo:{"ready": true}',
                 "f 1 2 99",
@@ -246,10 +246,10 @@ def _glbs() -> dict[str, Mesh]:
         ),
         # Other files.
         "GLB with data elsewhere": _glb(
-            _edited("buffers", 0, uri="../../../../../../../../etc/passwd"), ELSEWHERE
+            _edited("buffers", 0, uri="../../../../../../../../etc/canary"), ELSEWHERE
         ),
-        "GLB with an absolute path": _glb(_edited("buffers", 0, uri="/etc/passwd"), ELSEWHERE),
-        "GLB with a file URL": _glb(_edited("buffers", 0, uri="file:///etc/passwd"), ELSEWHERE),
+        "GLB with an absolute path": _glb(_edited("buffers", 0, uri="/etc/canary"), ELSEWHERE),
+        "GLB with a file URL": _glb(_edited("buffers", 0, uri="file:///etc/canary"), ELSEWHERE),
         "GLB with a web address": _glb(
             _edited("buffers", 0, uri="http://127.0.0.1:1/x.bin"), ELSEWHERE
         ),
@@ -258,7 +258,7 @@ def _glbs() -> dict[str, Mesh]:
             _edited("images", 0, painted, uri="../secret.png"), ELSEWHERE
         ),
         "GLB with a path for data": _glb(
-            _edited("buffers", 0, uri="data:/../../../../../../etc/passwd"), ELSEWHERE
+            _edited("buffers", 0, uri="data:/../../../../../../etc/canary"), ELSEWHERE
         ),
         "GLB with DATA:": _glb(_edited("buffers", 0, uri="DATA:x;base64,AAAA"), ELSEWHERE),
         "GLB with data in base 64": _glb(_edited("buffers", 0, uri=uri)),

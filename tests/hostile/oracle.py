@@ -31,13 +31,14 @@ def check_obj(path: Path) -> bool:
         assert len(line) < 262_144
         keyword, *tokens = line.translate(_BLANKS).split() or [b""]
         if keyword == b"v":
-            numbers = [float(each) for each in tokens[:3] if each.strip(b"+-.eE")]
+            numbers = [float(each) for each in tokens[:3]]
+            assert len(numbers) == 3
             assert all(math.isfinite(struct.unpack("<f", struct.pack("<f", n))[0]) for n in numbers)
             vertices += 1
         elif keyword == b"f":
             corners = 0
             for token in tokens:
-                if token.startswith(b"#"):
+                if b"#" in token:
                     break
                 assert not token.strip(b"0123456789+-/"), token
                 corners += 1

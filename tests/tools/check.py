@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 
 import environments
+import hardening
 import stubs
 from environments import BLENDERS, ROOT, WINDOWS, SetupError
 
@@ -113,6 +114,18 @@ def gui(log: Log = None) -> Tests | str:
     return _pytest("gui", environments.interpreter("api"), "tests/gui", 5400, log)
 
 
+def soak(log: Log = None) -> Tests:
+    """Try for hours what the other tests try briefly; the table in SECURITY.md is made of it."""
+    environments.strace()
+    for version in BLENDERS:
+        environments.blender_interpreter(version)
+    try:
+        tests = _pytest("soak", environments.interpreter("api"), "tests/soak", 6 * 3600, log)
+    finally:
+        print(hardening.write(), flush=True)
+    return tests
+
+
 CHECKS: dict[str, Callable[[Log], str | Tests]] = {
     "build": build,
     "gui": gui,
@@ -121,11 +134,12 @@ CHECKS: dict[str, Callable[[Log], str | Tests]] = {
     "api": partial(api, "api"),
     "api-oldest": partial(api, "api-oldest"),
     "browser": browser,
+    "soak": soak,
     **{f"blender-{version}": partial(blender, version) for version in BLENDERS},
 }
 """In the order in which they are begun: others need what is built."""
-NOT_IN_ALL = ("gui",)
-"""It needs a Blender with a window."""
+NOT_IN_ALL = ("gui", "soak")
+"""The one needs a Blender with a window, the other half an hour."""
 
 
 def main() -> int:
@@ -184,6 +198,7 @@ def _set_up() -> None:
     needed: list[Callable[[], object]] = [
         *(partial(environments.blender_interpreter, version) for version in BLENDERS),
         environments.browser,
+        environments.strace,
     ]
     for each in needed:
         with contextlib.suppress(SetupError):  # the check that needs it tells
