@@ -80,8 +80,8 @@ def read_obj(path: str | os.PathLike[str], *, limit_bytes: int = OBJ_LIMIT_BYTES
     Lines that go on in the next are joined, as Blender does unless it happens to read the two in
     different pieces, and a UTF-8 byte order mark, which costs it the first line, is taken off.
 
-    What is not found here: an index that is out of range (compare `ObjText.faces`), and faces missing
-    after a cut between two lines.
+    What is not found here: an index that is out of range (compare `ObjText.faces`), and faces
+    missing after a cut between two lines.
 
     It takes about 10 ms a megabyte, and memory for the file and a little more.
 
@@ -157,9 +157,10 @@ def _line_forms(data: bytes) -> Counter[bytes]:
     """Count the lines of each form.
 
     A line's form is what is left when digits are taken out, runs of blanks are made one and blanks
-    at its end none: `f 1/1 2/2 3/3` and `f 7/8 8/9 9/9` are both `f / / /`, and `v -0.5 1e-3 2` is `v -. e- ` with the last number empty. A mesh has millions of lines, but
-    a few dozen forms, so that only these need to be looked at in Python; all the rest is a handful
-    of passes in C. Numbers too large for Blender are looked for on the way.
+    at its end none: `f 1/1 2/2 3/3` and `f 7/8 8/9 9/9` are both `f / / /`, and `v -0.5 1e-3 2` is
+    `v -. e- ` with the last number empty. A mesh has millions of lines, but a few dozen forms, so
+    that only these need to be looked at in Python; all the rest is a handful of passes in C.
+    Numbers that Blender can't read are looked for on the way.
 
     Raises DamagedFile.
     """
@@ -488,7 +489,7 @@ class _Gltf:
 
     def _check_accessor(self, accessor: dict[str, Any]) -> None:
         count = _count(accessor.get("count"))
-        kind = accessor.get("componentType"), accessor.get("type")
+        kind: tuple[Any, Any] = accessor.get("componentType"), accessor.get("type")
         if not all(isinstance(each, Hashable) for each in kind):
             raise DamagedFile(_UNREADABLE)
         value_bytes, values = _GLTF_VALUE_BYTES.get(kind[0]), _GLTF_VALUES.get(kind[1])

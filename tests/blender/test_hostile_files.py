@@ -116,6 +116,8 @@ def test_the_corpus_opens_nothing_and_breaks_nothing(
     opened = tracing.opened(log)
     assert str(paths[0]) in opened, "strace saw nothing"
     allowed = [tmp_path / "cache", temporary, Path(os.environ["BLENDER_USER_RESOURCES"])]
+    # As a module, 4.2 looks for its Draco library below the working folder.
+    allowed.append(Path.cwd() / "{}.{}".format(*bpy.app.version))
     assert tracing.outside(opened - {str(path) for path in paths}, *allowed) == []
 
 

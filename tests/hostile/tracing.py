@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def traced(command: list[str], log: Path) -> list[str]:
-    """The command under strace, which stands aside: the process is started, and killed, as itself."""
+    """The command under strace, which stands aside: what is started is the command itself."""
     calls = "trace=open,openat,openat2,creat"
     return ["strace", "-D", "-f", "-qq", "-s", "4096", "-e", calls, "-o", str(log), *command]
 

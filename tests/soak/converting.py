@@ -55,10 +55,11 @@ def main() -> None:
     running.join(20.0)
     assert len(bpy.data.user_map()) == before
     peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
-    opened = tracing.outside(tracing.opened(log) - {str(path) for path in paths}, root)
+    opened = tracing.outside(tracing.opened(log) - {str(path) for path in paths}, root, ROOT)
     temporary = os.environ["TMPDIR"]
     outside = [path for path in opened if not path.startswith(f"{temporary}/")]
-    print(json.dumps({"peak_mb": peak_mb, "outside": outside, "left": os.listdir(temporary)}))
+    left = [name for name in os.listdir(temporary) if name.startswith("csm-retopo")]
+    print(json.dumps({"peak_mb": peak_mb, "outside": outside, "left": left}), flush=True)
     properties.unregister()
 
 
