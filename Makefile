@@ -12,7 +12,7 @@ IN_BLENDER = $(PYTHON) tests/tools/environments.py blender-$(BLENDER) >/dev/null
 	&& "$(ENVS)/blender-$(BLENDER)/bin/python"
 RUFF = $(PYTHON) tests/tools/environments.py lint >/dev/null && "$(ENVS)/lint/bin/ruff"
 
-.PHONY: help test lint types api api-oldest browser dask $(BLENDERS) gui build format demo bench lock clean
+.PHONY: help test lint types api api-oldest browser dask $(BLENDERS) gui build format demo bench soak lock clean
 
 help: ## Print this
 	@awk -F ':.*## ' '/^[a-z].*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ $(BLENDERS): # Test the extension in one Blender
 
 gui: ## Test the extension in Blender's windows (5.2, 4.3), with mouse and keys
 	@$(PYTHON) tests/tools/check.py build gui
+
+soak: ## Attack it for half an hour: 100,000 fuzzed files, kills; makes SECURITY.md's table
+	@$(PYTHON) tests/tools/check.py soak
 
 build: ## Build the extension: build/csm_retopo-VERSION.zip
 	@$(PYTHON) tests/tools/check.py build

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from . import mesh_files
+from . import image_files, mesh_files
 from .cache import SOURCE_NAME, Cache, hash_file, mesh_name, preview_name
 from .cancellation import Cancellation
 from .errors import (
@@ -325,7 +325,7 @@ def _last_part(path: str) -> str:
 
 def _ready(file: WantedFile, path: Path, sha256: str) -> FileReady:
     """The message that a file is there. Raises DamagedFile for an image that is none."""
-    width, height = mesh_files.check_png(path) if file.kind is FileKind.PREVIEW else (0, 0)
+    width, height = image_files.check_png(path) if file.kind is FileKind.PREVIEW else (0, 0)
     return FileReady(file.kind, file.index, path, sha256, width, height)
 
 

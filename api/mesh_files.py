@@ -2,8 +2,8 @@
 """Look at a file before Blender does.
 
 Blender's importers make something of nearly anything: half a mesh of half a file, zeros of what is
-no number, nothing at all of a web page, and no error in any case. An OBJ can also make them open
-other files. What is let through here is a file of its kind, whole as far as can be seen, and
+no number, nothing at all of a web page, and no error in any case. An OBJ or GLB can also make them
+open other files. What is let through here is a file of its kind, whole as far as can be seen, and
 refers to nothing outside itself.
 
 Every function here can run on any thread; `read_obj` keeps a core and Python's lock busy, so that
@@ -13,19 +13,20 @@ name: "retopo 2: it is empty".
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import re
-import stat
 import struct
-import zlib
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, NoReturn
 
-from .errors import DamagedFile, MissingFile
+from .errors import DamagedFile
+from .image_files import check_image
+from .kinds import CUT_SHORT, opened, recognise, refuse
 
 OBJ_LIMIT_BYTES = 1 << 30
 """The largest OBJ that is read, some ten million faces: it is held in memory."""
@@ -33,89 +34,20 @@ OBJ_LIMIT_BYTES = 1 << 30
 OBJ_LINE_LIMIT_BYTES = 262_144
 """The longest line, with its end, that Blender reads wherever it stands (up to 5.0)."""
 
-PNG_LIMIT_PIXELS = 8192
-"""The widest and highest picture: Blender takes seconds and gigabytes for larger ones."""
+GLB_LIMIT_BYTES = 1 << 30
+"""The largest GLB that is read; it is held in memory, too."""
 
 _GLB_JSON_LIMIT_BYTES = 64 << 20
+_GLB_FACE_LIMIT = 50_000_000
 _GLB_CHUNK_LIMIT = 100
 
 _STEP_BYTES = 1 << 20
 
-_CUT_SHORT = "it was cut short: some of it is missing"
-
-
-_SIGNATURES = (
-    (b"\x1f\x8b", "a gzip archive"),
-    (b"PK\x03\x04", "a zip archive"),
-    (b"\x89PNG", "a PNG image"),
-    (b"\xff\xd8\xff", "a JPEG image"),
-    (b"GIF8", "a GIF image"),
-    (b"II*\0", "a TIFF image"),
-    (b"MM\0*", "a TIFF image"),
-    (b"v/1\x01", "an EXR image"),
-    (b"%PDF", "a PDF document"),
-    (b"glTF", "a GLB file"),
-    (b"Kaydara FBX", "an FBX file"),
-    (b"BLENDER", "a .blend file"),
-    (b"ply\n", "a PLY file"),
-    (b"ply\r", "a PLY file"),
-)
-
-
-def _recognise(head: bytes) -> str | None:
-    """Return what the first bytes of a file say that it is, in words; None if they don't."""
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "UTF-16 text"
-    if len(head) >= 16 and any(head[::2]) != any(head[1::2]):
-        return "UTF-16 text"
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return "a WebP image"
-    for signature, what in _SIGNATURES:
-        if head.startswith(signature):
-            return what
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if text.startswith(b"<svg") or (text.startswith(b"<?xml") and b"<svg" in text):
-        return "an SVG image"
-    if text.startswith((b"<!doctype html", b"<head", b"<body")):
-        return "a web page"
-    if text.startswith(b"<") and b"<html" in text:
-        return "a web page"
-    if text.startswith(b"<"):
-        return "an XML document"
-    if text.startswith((b"{", b"[")):
-        return "a JSON document"
-    if b"\0" in head:
-        return "binary data"
-    return None
-
-
-def _refuse(head: bytes, wanted: str) -> NoReturn:
-    """Raise DamagedFile with what the file is instead of what is wanted."""
-    what = _recognise(head)
-    raise DamagedFile(f"it is {what}, not {wanted}" if what else f"it is not {wanted}")
-
-
-@contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[BinaryIO, int]]:
-    """Open a file: yield it and its size in bytes.
-
-    Raises:
-        MissingFile: There is no such file.
-        DamagedFile: It is empty, can't be read, or is no file (opening a pipe would never return).
-    """
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise DamagedFile("it is not a file")
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if not size:
-                raise DamagedFile("it is empty")
-            yield file, size
-    except FileNotFoundError:
-        raise MissingFile("it is missing") from None
-    except OSError as error:
-        # The error's own text would hold the path.
-        raise DamagedFile(f"it can't be read ({error.strerror or 'input error'})") from error
+_MISFIT = "its parts don't fit together"
+_UNREADABLE = "its description can't be read"
+_NO_NUMBER = "it has a coordinate that is not a number"
+_NO_FACE = "it has a face that can't be read"
+_INCOMPLETE = "its data are not complete"
 
 
 @dataclass(frozen=True)
@@ -126,6 +58,8 @@ class ObjText:
     """The file's text, which refers to no other file and names no material."""
     vertices: int
     """How many vertices are written in it."""
+    sha256: str
+    """Of the file as it was."""
     faces: int
     """How many faces are written in it, those of fewer than three corners left out.
 
@@ -145,15 +79,15 @@ def check_start(path: str | os.PathLike[str], *, is_glb: bool) -> None:
         MissingFile: There is no such file.
         DamagedFile: It is something else, empty, or cut short.
     """
-    with _opened(path) as (file, size):
+    with opened(path, max(OBJ_LIMIT_BYTES, GLB_LIMIT_BYTES)) as (file, size):
         head = file.read(1024)
     if is_glb:
         if not head.startswith(b"glTF"):
-            _refuse(head, "a GLB file")
+            refuse(head, "a GLB file")
         if size < 12 or size < struct.unpack_from("<I", head, 8)[0]:
-            raise DamagedFile(_CUT_SHORT)
-    elif _recognise(head):
-        _refuse(head, "a mesh")
+            raise DamagedFile(CUT_SHORT)
+    elif recognise(head):
+        refuse(head, "a mesh")
 
 
 def read_obj(path: str | os.PathLike[str], *, limit_bytes: int = OBJ_LIMIT_BYTES) -> ObjText:
@@ -166,23 +100,22 @@ def read_obj(path: str | os.PathLike[str], *, limit_bytes: int = OBJ_LIMIT_BYTES
     Lines that go on in the next are joined, as Blender does unless it happens to read the two in
     different pieces, and a UTF-8 byte order mark, which costs it the first line, is taken off.
 
-    What is not found here: an index that is out of range (compare `ObjText.faces`), faces missing
-    after a cut between two lines, and a sign or dot without digits.
+    What is not found here: an index that is out of range (compare `ObjText.faces`), and faces
+    missing after a cut between two lines.
 
-    It takes about 5 ms a megabyte, and memory for the file and a little more.
+    It takes about 10 ms a megabyte, and memory for the file and a little more.
 
     Raises:
         MissingFile: There is no such file.
         DamagedFile: It is not an OBJ, holds no vertices or no faces, was cut short, holds
             vertices or faces that can't be read, or lines that Blender can't.
     """
-    with _opened(path) as (file, size):
-        if size > limit_bytes:
-            raise DamagedFile(f"it is larger than {limit_bytes / 1e6:,.0f} MB")
+    with opened(path, limit_bytes) as (file, _):
         data = file.read()
+    sha256 = hashlib.sha256(data).hexdigest()
     head = data[:1024]
-    if _recognise(head) or b"\0" in data:
-        _refuse(head if _recognise(head) else b"\0", "a mesh")
+    if recognise(head) or b"\0" in data:
+        refuse(head if recognise(head) else b"\0", "a mesh")
     if b"\n" not in data and b"\r" in data:
         raise DamagedFile("its lines end in bare carriage returns, which Blender can't read")
 
@@ -211,7 +144,7 @@ def read_obj(path: str | os.PathLike[str], *, limit_bytes: int = OBJ_LIMIT_BYTES
         raise DamagedFile("it holds no vertices")
     if not faces:
         raise DamagedFile("it holds no faces")
-    return ObjText(data, vertices, faces)
+    return ObjText(data, vertices, sha256, faces)
 
 
 _KEYWORDS = frozenset([b"v", b"vt", b"vn", b"f", b"o", b"g", b"s", b"l", b"p"])
@@ -243,11 +176,11 @@ _NUMBER_FORM = re.compile(rb"[+-]?\.?(?:e[+-]?)?")
 def _line_forms(data: bytes) -> Counter[bytes]:
     """Count the lines of each form.
 
-    A line's form is what is left when digits and slashes are taken out, runs of blanks are made
-    one and blanks at its end none: `f 1/1 2/2 3/3` and `f 7 8 9` are both `f` and three spaces,
-    and `v -0.5 1e-3 2` is `v -. e- ` with the last number empty. A mesh has millions of lines, but
-    a few dozen forms, so that only these need to be looked at in Python; all the rest is a handful
-    of passes in C. Numbers too large for Blender are looked for on the way.
+    A line's form is what is left when digits are taken out, runs of blanks are made one and blanks
+    at its end none: `f 1/1 2/2 3/3` and `f 7/8 8/9 9/9` are both `f / / /`, and `v -0.5 1e-3 2` is
+    `v -. e- ` with the last number empty. A mesh has millions of lines, but a few dozen forms, so
+    that only these need to be looked at in Python; all the rest is a handful of passes in C.
+    Numbers that Blender can't read are looked for on the way.
 
     Raises DamagedFile.
     """
@@ -269,7 +202,8 @@ def _line_forms(data: bytes) -> Counter[bytes]:
         if text.rfind(b" \n") >= 0:
             text = text.replace(b" \n", b"\n")
         text = text.rstrip(b" ")
-        lines = text.translate(None, b"0/").split(b"\n")
+        _check_odd_numbers(text)
+        lines = text.translate(None, b"0").split(b"\n")
         step_forms = Counter(lines)
         exponents = {
             token[token.index(b"e") :]
@@ -304,6 +238,34 @@ def _check_large_numbers(text: bytes, pattern: re.Pattern[bytes]) -> None:
         found = pattern.search(text, line_end)
 
 
+# What numbers without digits begin and end with, or those with a sign in the middle; most are
+# nowhere in a file.
+_ODD_NUMBERS = (
+    *(b"0-", b"0+", b".-", b".+"),
+    *(b" - ", b" -\n", b" + ", b" +\n", b" . ", b" .\n", b"-. ", b"-.\n", b"+. ", b"+.\n"),
+    *(b" e", b"-e", b"+e", b" .e", b"-.e", b"+.e"),
+    *(b"e ", b"e\n", b"e- ", b"e-\n", b"e+ ", b"e+\n"),
+)
+
+
+def _check_odd_numbers(text: bytes) -> None:
+    """Raise DamagedFile if a vertex or face has a sign, dot or exponent without digits or in the
+    middle of some, in text whose digits and blanks are all the same.
+    """
+    text += b"\n"
+    for odd in _ODD_NUMBERS:
+        found = text.rfind(odd)
+        while found >= 0:
+            line_start = text.rfind(b"\n", 0, found + 1) + 1
+            line = text[line_start : text.find(b"\n", found + 1)]
+            keyword, *numbers = line.partition(b"#")[0].split() or [b""]
+            if keyword == b"v" and not all(map(_NUMBER.fullmatch, numbers)):
+                raise DamagedFile(_NO_NUMBER)
+            if keyword == b"f" and not all(map(_CORNER.fullmatch, numbers)):
+                raise DamagedFile(_NO_FACE)
+            found = text.rfind(odd, 0, line_start) if line_start else -1
+
+
 def _check_vertex_form(tokens: list[bytes]) -> None:
     """Raise DamagedFile unless the form of a vertex is that of three numbers or more."""
     for index, token in enumerate(tokens):
@@ -313,7 +275,7 @@ def _check_vertex_form(tokens: list[bytes]) -> None:
             return
         if b"," in token:
             raise DamagedFile("it has decimal commas, where an OBJ has decimal points")
-        raise DamagedFile("it has a coordinate that is not a number")
+        raise DamagedFile(_NO_NUMBER)
     if len(tokens) < 3:
         raise DamagedFile("it has a vertex with fewer than three coordinates")
 
@@ -323,8 +285,8 @@ def _face_form_corners(tokens: list[bytes]) -> int:
     for index, token in enumerate(tokens):
         if token.startswith(b"#"):
             return index
-        if token.strip(b"+-"):
-            raise DamagedFile("it has a face that can't be read")
+        if token.strip(b"+-/"):
+            raise DamagedFile(_NO_FACE)
     return len(tokens)
 
 
@@ -354,168 +316,353 @@ def _check_last_line(data: bytes) -> None:
         complete = len(tokens) >= 3 and all(map(_NUMBER.fullmatch, tokens[:3]))
         # What is there but isn't a number is for a better sentence than this.
         if not complete and (len(tokens) < 3 or re.fullmatch(rb"[-+.0-9eE]+", tokens[-1])):
-            raise DamagedFile(_CUT_SHORT)
+            raise DamagedFile(CUT_SHORT)
     elif keyword == b"f":
         corners = [_CORNER.fullmatch(token) for token in tokens]
         slashes = {re.sub(rb"[^/]", b"", found[1]) for found in corners if found}
         if len(tokens) < 3 or tokens[-1].endswith((b"/", b"-", b"+")) or len(slashes) > 1:
-            raise DamagedFile(_CUT_SHORT)
+            raise DamagedFile(CUT_SHORT)
 
 
-def check_glb(path: str | os.PathLike[str]) -> None:
-    """Check a GLB (glTF 2.0, "GLB File Format Specification").
+@dataclass(frozen=True)
+class Glb:
+    """A GLB that Blender may read."""
 
-    Only its description is read, not its data. Whether Blender knows the extensions that it
-    requires is left to the importer.
+    data: bytes | bytearray = field(repr=False)
+    """The file, which refers to no other file, and without the textures that are left out."""
+    sha256: str
+    """Of the file as it was."""
+    faces: int
+    """How many triangles are written in it, for every place where a mesh stands."""
+    left_out: tuple[str, ...]
+    """For each texture that is left out, what is wrong with it."""
+
+
+def read_glb(path: str | os.PathLike[str], *, limit_bytes: int = GLB_LIMIT_BYTES) -> Glb:
+    """Read and check a GLB (glTF 2.0, "GLB File Format Specification").
+
+    Its textures are checked, too: Blender keeps them as they are, and decodes them when they are
+    first seen. Whether Blender knows the extensions that it requires is left to the importer, and
+    whether the coordinates are numbers to whoever reads them.
 
     Raises:
         MissingFile: There is no such file.
-        DamagedFile: It is not a GLB of version 2, is not whole, holds no mesh, or refers to other
-            files.
+        DamagedFile: It is not a GLB of version 2, is not whole, holds no mesh, refers to other
+            files or to parts of itself that aren't there, or unpacks to too much.
     """
-    with _opened(path) as (file, size):
+    with opened(path, limit_bytes) as (file, size):
         head = file.read(1024)
         if not head.startswith(b"glTF"):
-            _refuse(head, "a GLB file")
+            refuse(head, "a GLB file")
         if len(head) < 20:
-            raise DamagedFile(_CUT_SHORT)
+            raise DamagedFile(CUT_SHORT)
         version, length = struct.unpack_from("<II", head, 4)
         if version != 2:
             raise DamagedFile(f"it is a GLB file of version {version}, not 2")
         if size < length:
-            raise DamagedFile(_CUT_SHORT)
+            raise DamagedFile(CUT_SHORT)
         if size > length:
             raise DamagedFile("it is longer than it says")
-
-        text = b""
-        binary_bytes = 0
-        position = 12
-        index = 0
-        while position < length:
-            file.seek(position)
-            header = file.read(8)
-            position += 8
-            if len(header) < 8:
-                raise DamagedFile("its parts don't fit together")
-            chunk_bytes, kind = struct.unpack("<I4s", header)
-            position += chunk_bytes
-            if position > length or (kind == b"JSON") != (index == 0) or index == _GLB_CHUNK_LIMIT:
-                raise DamagedFile("its parts don't fit together")
-            if index == 0:
-                if chunk_bytes > _GLB_JSON_LIMIT_BYTES:
-                    raise DamagedFile("its description is too large")
-                text = file.read(chunk_bytes)
-            elif index == 1 and kind == b"BIN\0":
-                binary_bytes = chunk_bytes
-            index += 1
-    _check_gltf(text, binary_bytes)
+        file.seek(0)
+        data = file.read(length)
+    if len(data) < length:
+        raise DamagedFile(CUT_SHORT)
+    text, binary = _glb_chunks(data)
+    gltf = _Gltf(text, binary)
+    faces = gltf.check()
+    left_out = gltf.leave_out_textures()
+    sha256 = hashlib.sha256(data).hexdigest()
+    return Glb(_new_glb(gltf.tree, binary) if left_out else data, sha256, faces, left_out)
 
 
-def _check_gltf(text: bytes, binary_bytes: int) -> None:
+def _glb_chunks(data: bytes) -> tuple[bytes, memoryview]:
+    """The description and the binary data of a GLB."""
+    text, binary = b"", memoryview(b"")
+    position = 12
+    index = 0
+    while position < len(data):
+        if position + 8 > len(data):
+            raise DamagedFile(_MISFIT)
+        chunk_bytes, kind = struct.unpack_from("<I4s", data, position)
+        start = position + 8
+        position = start + chunk_bytes
+        if position > len(data) or (kind == b"JSON") != (index == 0) or index == _GLB_CHUNK_LIMIT:
+            raise DamagedFile(_MISFIT)
+        if index == 0:
+            if chunk_bytes > _GLB_JSON_LIMIT_BYTES:
+                raise DamagedFile("its description is too large")
+            text = data[start:position]
+        elif index == 1 and kind == b"BIN\0":
+            binary = memoryview(data)[start:position]
+        index += 1
+    return text, binary
+
+
+def _new_glb(tree: dict[str, Any], binary: memoryview) -> bytearray:
+    text = json.dumps(tree).encode()
+    text += b" " * (-len(text) % 4)
+    glb = bytearray(struct.pack("<4sII", b"glTF", 2, 28 + len(text) + len(binary)))
+    glb += struct.pack("<I4s", len(text), b"JSON") + text
+    glb += struct.pack("<I4s", len(binary), b"BIN\0")
+    glb += binary
+    return glb
+
+
+_GLTF_FLOAT = 5126
+_GLTF_VALUE_BYTES = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, 5126: 4}
+_GLTF_VALUES = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
+
+
+class _Gltf:
+    """A GLB's description, and the data that it describes. Everything raises DamagedFile."""
+
+    def __init__(self, text: bytes, binary: memoryview) -> None:
+        try:
+            # As Blender's importer does: UTF-8, and no NaN.
+            tree = json.loads(text.decode(), parse_constant=_refuse_constant)
+        except (ValueError, RecursionError):
+            raise DamagedFile(_UNREADABLE) from None
+        if not isinstance(tree, dict):
+            raise DamagedFile(_UNREADABLE)
+        self.tree: dict[str, Any] = tree
+        self._binary = binary
+        self._buffers: list[memoryview] = []
+
+    def check(self) -> int:
+        """Check all but the textures; return how many triangles there are."""
+        if not self._list("meshes"):
+            raise DamagedFile("it holds no mesh")
+        for entry in self._list("buffers") + self._list("images"):
+            _check_uri(entry.get("uri"))
+        for number, buffer in enumerate(self._list("buffers")):
+            self._buffers.append(self._buffer(number, buffer))
+        for view in self._list("bufferViews"):
+            self._view(view)
+        for accessor in self._list("accessors"):
+            self._check_accessor(accessor)
+        self._check_positions()
+        return self._triangles()
+
+    def leave_out_textures(self) -> tuple[str, ...]:
+        """Take the images that Blender can't or shouldn't read out of the textures that have them;
+        return what is wrong with each.
+        """
+        bad: dict[int, str] = {}
+        for number, image in enumerate(self._list("images")):
+            try:
+                check_image(self._image_data(image))
+            except DamagedFile as error:
+                bad[number] = str(error)
+        if not bad:
+            return ()
+        for texture in self._list("textures"):
+            holders = [texture]
+            if isinstance(extensions := texture.get("extensions"), dict):
+                holders += [each for each in extensions.values() if isinstance(each, dict)]
+            for holder in holders:
+                source = holder.get("source")
+                if isinstance(source, int) and source in bad:
+                    del holder["source"]
+        return tuple(bad.values())
+
+    def _list(self, key: str) -> list[dict[str, Any]]:
+        """A list of objects; empty if there is none."""
+        value = self.tree.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+            raise DamagedFile(_UNREADABLE)
+        return value
+
+    def _buffer(self, number: int, buffer: dict[str, Any]) -> memoryview:
+        wanted = _count(buffer.get("byteLength"))
+        uri = buffer.get("uri")
+        if uri:
+            data = memoryview(_uri_data(uri))
+        elif number == 0:
+            data = self._binary
+        elif "extensions" in buffer:
+            return memoryview(b"")  # of compressed data, which stand elsewhere
+        else:
+            data = memoryview(b"")
+        if wanted > len(data) and "extensions" not in buffer:
+            raise DamagedFile(_INCOMPLETE)
+        return data
+
+    def _view(self, view: dict[str, Any]) -> memoryview:
+        number = _count(view.get("buffer"))
+        start, length = _count(view.get("byteOffset", 0)), _count(view.get("byteLength"))
+        stride = view.get("byteStride")
+        if stride is not None and not 0 <= _count(stride) <= 252:
+            raise DamagedFile(_UNREADABLE)
+        if number >= len(self._buffers):
+            raise DamagedFile(_INCOMPLETE)
+        if start + length > len(self._buffers[number]):
+            if "extensions" in view:
+                return memoryview(b"")
+            raise DamagedFile(_INCOMPLETE)
+        return self._buffers[number][start : start + length]
+
+    def _view_of(self, number: Any) -> dict[str, Any]:
+        views = self._list("bufferViews")
+        if _count(number) >= len(views):
+            raise DamagedFile(_INCOMPLETE)
+        return views[number]
+
+    def _check_accessor(self, accessor: dict[str, Any]) -> None:
+        count = _count(accessor.get("count"))
+        kind: tuple[Any, Any] = accessor.get("componentType"), accessor.get("type")
+        if not all(isinstance(each, Hashable) for each in kind):
+            raise DamagedFile(_UNREADABLE)
+        value_bytes, values = _GLTF_VALUE_BYTES.get(kind[0]), _GLTF_VALUES.get(kind[1])
+        if value_bytes is None or values is None:
+            raise DamagedFile(_UNREADABLE)
+        element_bytes = value_bytes * values
+        if count * element_bytes > GLB_LIMIT_BYTES:
+            raise DamagedFile("it unpacks to too much")
+        if (number := accessor.get("bufferView")) is None or not count:
+            return
+        view = self._view_of(number)
+        stride = view.get("byteStride") or element_bytes
+        end = _count(accessor.get("byteOffset", 0)) + (count - 1) * stride + element_bytes
+        if end > view["byteLength"] and "extensions" not in view:
+            raise DamagedFile(_INCOMPLETE)
+
+    def _check_positions(self) -> None:
+        """Of coordinates that are no numbers Blender makes zeros."""
+        numbers = {
+            _count(primitive["attributes"]["POSITION"])
+            for mesh in self._list("meshes")
+            for primitive in self._primitives(mesh)
+            if "POSITION" in primitive["attributes"]
+        }
+        accessors = self._list("accessors")
+        for number in sorted(numbers):
+            if number >= len(accessors):
+                raise DamagedFile(_INCOMPLETE)
+            accessor = accessors[number]
+            if accessor["componentType"] != _GLTF_FLOAT or not accessor["count"]:
+                continue
+            values = _GLTF_VALUES[accessor["type"]]
+            if accessor.get("bufferView") is not None:
+                view = self._view_of(accessor["bufferView"])
+                stride = view.get("byteStride") or 4 * values
+                start = accessor.get("byteOffset", 0)
+                end = start + (accessor["count"] - 1) * stride + 4 * values
+                _check_floats(self._view(view)[start:end], values, stride)
+            sparse = accessor.get("sparse")
+            if isinstance(sparse, dict) and isinstance(sparse.get("values"), dict):
+                view = self._view_of(sparse["values"].get("bufferView"))
+                start = _count(sparse["values"].get("byteOffset", 0))
+                end = start + 4 * values * _count(sparse.get("count"))
+                _check_floats(self._view(view)[start:end], values, 4 * values)
+
+    def _triangles(self) -> int:
+        """The triangles of all nodes that stand in a scene."""
+        of_mesh = [self._mesh_triangles(mesh) for mesh in self._list("meshes")]
+        nodes = self._list("nodes")
+        scenes = self._list("scenes")
+        roots = list(range(len(nodes)))
+        if scenes:
+            number = _count(self.tree.get("scene", 0))
+            if number >= len(scenes):
+                raise DamagedFile(_INCOMPLETE)
+            roots = _indices(scenes[number].get("nodes", []), len(nodes))
+        else:
+            children = {
+                each for node in nodes for each in _indices(node.get("children", []), len(nodes))
+            }
+            roots = [each for each in roots if each not in children]
+        found = 0
+        seen: set[int] = set()
+        while roots:
+            number = roots.pop()
+            if number in seen:
+                raise DamagedFile("its parts contain each other")
+            seen.add(number)
+            mesh = nodes[number].get("mesh")
+            if mesh is not None:
+                if _count(mesh) >= len(of_mesh):
+                    raise DamagedFile(_INCOMPLETE)
+                found += of_mesh[mesh]
+            roots += _indices(nodes[number].get("children", []), len(nodes))
+        if found > _GLB_FACE_LIMIT:
+            raise DamagedFile(f"it has {found:,} faces, where {_GLB_FACE_LIMIT:,} are the most")
+        return found
+
+    def _mesh_triangles(self, mesh: dict[str, Any]) -> int:
+        found = 0
+        for primitive in self._primitives(mesh):
+            attributes = primitive["attributes"]
+            if "POSITION" not in attributes:
+                continue
+            corners = self._elements(primitive.get("indices", attributes["POSITION"]))
+            mode = primitive.get("mode", 4)
+            if mode == 4:
+                found += corners // 3
+            elif mode in (5, 6):
+                found += max(corners - 2, 0)
+        return found
+
+    def _primitives(self, mesh: dict[str, Any]) -> list[dict[str, Any]]:
+        primitives = mesh.get("primitives", [])
+        if not isinstance(primitives, list):
+            raise DamagedFile(_UNREADABLE)
+        for primitive in primitives:
+            if not isinstance(primitive, dict) or not isinstance(primitive.get("attributes"), dict):
+                raise DamagedFile(_UNREADABLE)
+        return primitives
+
+    def _elements(self, number: Any) -> int:
+        accessors = self._list("accessors")
+        if _count(number) >= len(accessors):
+            raise DamagedFile(_INCOMPLETE)
+        return _count(accessors[number].get("count"))
+
+    def _image_data(self, image: dict[str, Any]) -> bytes:
+        if uri := image.get("uri"):
+            return bytes(_uri_data(uri))
+        if "bufferView" in image:
+            return bytes(self._view(self._view_of(image["bufferView"])))
+        return b""
+
+
+def _check_floats(data: memoryview, values: int, stride: int) -> None:
+    """Check rows of 32-bit floats, so many in each, that begin `stride` bytes apart."""
+    for number in range(values):
+        # Sign and most of the exponent. All bits of that set is what is no number, or next to it.
+        high = bytes(data[4 * number + 3 :: stride])
+        if high.rfind(b"\x7f") >= 0 or high.rfind(b"\xff") >= 0:
+            raise DamagedFile("it has a coordinate that is not a number, or is too large")
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    raise ValueError(constant)
+
+
+def _check_uri(uri: Any) -> None:
+    # Anything else Blender takes for the name of a file: in capitals, or not in base 64.
+    if uri is not None and not (
+        isinstance(uri, str) and uri.startswith("data:") and ";base64," in uri
+    ):
+        raise DamagedFile("it refers to other files")
+
+
+def _uri_data(uri: str) -> bytes:
     try:
-        gltf = json.loads(text)
-    except (ValueError, RecursionError):
-        raise DamagedFile("its description can't be read") from None
-    if not isinstance(gltf, dict):
-        raise DamagedFile("its description can't be read")
-    if not _dicts(gltf, "meshes"):
-        raise DamagedFile("it holds no mesh")
-    buffers = _dicts(gltf, "buffers")
-    for entry in buffers + _dicts(gltf, "images"):
-        uri = entry.get("uri")
-        # Upper case would be as good, but Blender takes DATA: for a file's name.
-        if uri is not None and not (isinstance(uri, str) and uri.startswith("data:")):
-            raise DamagedFile("it refers to other files")
-    if buffers and "uri" not in buffers[0] and "extensions" not in buffers[0]:
-        wanted = buffers[0].get("byteLength")
-        if not isinstance(wanted, int) or wanted > binary_bytes:
-            raise DamagedFile("its data are not complete")
+        return base64.b64decode(uri.partition(";base64,")[2])
+    except ValueError:
+        raise DamagedFile(_UNREADABLE) from None
 
 
-def _dicts(gltf: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    """Return a list of objects in a glTF's description; empty if there is none."""
-    value = gltf.get(key, [])
-    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
-        raise DamagedFile("its description can't be read")
+def _count(value: Any) -> int:
+    """The value, which must be a whole number of a bounded size, and not negative."""
+    if type(value) is not int or not 0 <= value < 1 << 53:
+        raise DamagedFile(_UNREADABLE)
     return value
 
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-
-# The bit depths that each colour type may have.
-_PNG_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
-
-
-def check_png(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Check a PNG (ISO/IEC 15948) and return its width and height in pixels.
-
-    Its chunks are followed to the end and their checksums compared; the picture isn't decoded.
-
-    Raises:
-        MissingFile: There is no such file.
-        DamagedFile: It is not a PNG, is not whole, or is larger than 8192 by 8192 pixels.
-    """
-    with _opened(path) as (file, size):
-        head = file.read(1024)
-        if not head.startswith(_PNG_SIGNATURE):
-            _refuse(head, "a PNG image")
-        position = len(_PNG_SIGNATURE)
-        width = height = 0
-        seen_data = False
-        file.seek(position)
-        while True:
-            header = file.read(8)
-            if len(header) < 8:
-                raise DamagedFile(_CUT_SHORT)
-            chunk_bytes, kind = struct.unpack(">I4s", header)
-            position += 12 + chunk_bytes
-            if position > size:
-                raise DamagedFile(_CUT_SHORT)
-            start = _read_png_chunk(file, chunk_bytes, kind)
-            if (kind == b"IHDR") != (width == 0):
-                raise DamagedFile("its parts don't fit together")
-            if kind == b"IHDR":
-                width, height = _png_size(start, chunk_bytes)
-            elif kind == b"IDAT":
-                seen_data = True
-            elif kind == b"IEND":
-                break
-        if not seen_data:
-            raise DamagedFile("it holds no picture")
-    return width, height
-
-
-def _read_png_chunk(file: BinaryIO, chunk_bytes: int, kind: bytes) -> bytes:
-    """Read a chunk's data and checksum; return the first bytes of its data."""
-    checksum = zlib.crc32(kind)
-    start = b""
-    left = chunk_bytes
-    while left:
-        piece = file.read(min(left, _STEP_BYTES))
-        if not piece:
-            raise DamagedFile(_CUT_SHORT)
-        start = start or piece[:32]
-        checksum = zlib.crc32(piece, checksum)
-        left -= len(piece)
-    if file.read(4) != checksum.to_bytes(4, "big"):
-        raise DamagedFile("it is damaged: a checksum is wrong")
-    return start
-
-
-def _png_size(header: bytes, header_bytes: int) -> tuple[int, int]:
-    """Return the width and height that an IHDR chunk gives."""
-    if header_bytes != 13:
-        raise DamagedFile("its header can't be read")
-    width, height, depth, colour, compression, filtering, interlace = struct.unpack(
-        ">IIBBBBB", header
-    )
-    if depth not in _PNG_DEPTHS.get(colour, ()) or compression or filtering or interlace > 1:
-        raise DamagedFile("its header can't be read")
-    if not width or not height:
-        raise DamagedFile("it has no pixels")
-    if width > PNG_LIMIT_PIXELS or height > PNG_LIMIT_PIXELS:
-        raise DamagedFile(
-            f"it is too large: {width} x {height} pixels, where {PNG_LIMIT_PIXELS} x "
-            f"{PNG_LIMIT_PIXELS} is the most"
-        )
-    return width, height
+def _indices(value: Any, count: int) -> list[int]:
+    if not isinstance(value, list):
+        raise DamagedFile(_UNREADABLE)
+    if any(_count(each) >= count for each in value):
+        raise DamagedFile(_INCOMPLETE)
+    return value

@@ -11,14 +11,34 @@ from pathlib import Path
 from .cache import (
     SESSION_NAME,
     Cache,
-    CachedFile,
     mesh_name,
     preview_name,
     read_document,
 )
 from .cancellation import Cancellation
-from .errors import CsmError, InvalidSessionID
+from .errors import CsmError, FileError, InvalidSessionID
+from .image_files import check_png
 from .session import find_session_id
+
+_Version = tuple[int, int]
+"""When a file was changed, in nanoseconds since 1970, and its size."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A preview image that was checked. What has taken its place since may be anything."""
+
+    path: Path
+    sha256: str
+    version: _Version
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether the file is still the one that was checked, as far as one look tells."""
+        try:
+            return _version(self.path.stat()) == self.version
+        except OSError:
+            return False
 
 
 @dataclass(frozen=True)
@@ -36,7 +56,7 @@ class RecentSession:
     used_at: float
     variations: int
     available: int
-    preview: CachedFile | None
+    preview: Picture | None
 
 
 @dataclass(frozen=True)
@@ -68,7 +88,8 @@ class RecentSessions:
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
-        self._known: dict[str, tuple[tuple[int, int], _Summary | None]] = {}
+        self._known: dict[str, tuple[_Version, _Summary | None]] = {}
+        self._pictures: dict[Path, tuple[_Version, Picture | None]] = {}
 
     def page(
         self,
@@ -133,7 +154,7 @@ class RecentSessions:
         path = self._cache.root / session_id / SESSION_NAME
         try:
             status = path.stat()
-            version = (status.st_mtime_ns, status.st_size)
+            version = _version(status)
             known = self._known.get(session_id)
             if known is None or known[0] != version:
                 known = (version, _read(path))
@@ -150,7 +171,7 @@ class RecentSessions:
 
     def _describe(self, used_at: float, session_id: str, summary: _Summary) -> RecentSession:
         folder = self._cache.root / session_id
-        previews = (self._cache.glance(folder / preview_name(each)) for each in summary.indices)
+        previews = (self._picture(folder / preview_name(each)) for each in summary.indices)
         return RecentSession(
             session_id=session_id,
             created_at=summary.created_at,
@@ -160,6 +181,36 @@ class RecentSessions:
             available=sum(self._meshes(session_id, summary)),
             preview=next((each for each in previews if each is not None), None),
         )
+
+    def _picture(self, path: Path) -> Picture | None:
+        """The preview image at `path`, if it is whole and Blender may decode it."""
+        try:
+            version = _version(path.stat())
+        except OSError:
+            return None
+        if self._cache.glance(path) is None:
+            return None
+        known = self._pictures.get(path)
+        if known is None or known[0] != version:
+            cached = self._cache.find(path, {})
+            picture = Picture(path, cached.sha256, version) if cached else None
+            if picture is not None and not _is_image(path):
+                picture = None
+            known = (version, picture)
+            self._pictures[path] = known
+        return known[1]
+
+
+def _version(status: os.stat_result) -> _Version:
+    return (status.st_mtime_ns, status.st_size)
+
+
+def _is_image(path: Path) -> bool:
+    try:
+        check_png(path)
+    except FileError:
+        return False
+    return True
 
 
 def _read(path: Path) -> _Summary | None:

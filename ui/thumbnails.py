@@ -13,7 +13,7 @@ from typing import Any
 import bpy
 import bpy.utils.previews
 
-from ..api.cache import CachedFile
+from ..api.recent import Picture
 
 _Key = int | str
 """An image by its `session_uid`, which outlives renaming and undo; a file by its path and hash."""
@@ -42,14 +42,20 @@ def image_icon(region: bpy.types.Region, layout: bpy.types.UILayout, image: bpy.
     return layout.icon(image)
 
 
-def file_icon(region: bpy.types.Region, file: CachedFile) -> int:
-    """The icon of an image file, to be drawn with `template_icon`. The file is read later."""
+def file_icon(region: bpy.types.Region, file: Picture) -> int:
+    """The icon of an image file, to be drawn with `template_icon`: none for a file that has changed
+    since it was checked. The file is read later.
+    """
     global _files
     if _files is None:
         _files = bpy.utils.previews.new()
     key = f"{file.path} {file.sha256}"
     _shown.setdefault(region.as_pointer(), set()).add(key)
-    preview = _files.get(key) or _files.load(key, str(file.path), "IMAGE")
+    preview = _files.get(key)
+    if preview is None:
+        if not file.is_unchanged:
+            return 0
+        preview = _files.load(key, str(file.path), "IMAGE")
     return int(preview.icon_id)
 
 

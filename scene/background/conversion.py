@@ -21,7 +21,7 @@ import bpy
 
 from ...api import mesh_files
 from ...api.cache import Cache
-from ...api.errors import CacheError, ConversionFailed
+from ...api.errors import CacheError, ConversionFailed, DamagedFile
 from ...api.files import TEMPORARY_SUFFIX
 from ..libraries import ORIGIN
 from ..measure.metrics import SCALED_JACOBIAN_ATTRIBUTE
@@ -68,7 +68,9 @@ def convert(cache: Cache, request: ConvertRequest) -> ConvertedMesh:
     path = Path(request.path)
     warnings: list[str] = []
     with _scratch_scene():
-        mesh = _read_glb(path) if path.suffix.lower() == ".glb" else _read_obj(path, warnings)
+        read = _read_glb if path.suffix.lower() == ".glb" else _read_obj
+        mesh = read(path, request.file_sha256, warnings)
+        lower, upper = _bounds(mesh)
         measured = measure(mesh)
         metrics = measured.metrics
         if metrics["loose_vertices"] or metrics["loose_edges"]:
@@ -76,7 +78,6 @@ def convert(cache: Cache, request: ConvertRequest) -> ConvertedMesh:
         if metrics["quads"]:
             attribute = mesh.attributes.new(SCALED_JACOBIAN_ATTRIBUTE, "FLOAT", "FACE")
             attribute.data.foreach_set("value", measured.scaled_jacobians)
-        lower, upper = _bounds(mesh)
         mesh.name = "mesh"
         result = ConvertedMesh(
             request.blend, request.file_sha256, lower, upper, metrics, tuple(warnings)
@@ -85,32 +86,68 @@ def convert(cache: Cache, request: ConvertRequest) -> ConvertedMesh:
     return result
 
 
-def _read_obj(path: Path, warnings: list[str]) -> bpy.types.Mesh:
+def _read_obj(path: Path, sha256: str, warnings: list[str]) -> bpy.types.Mesh:
     text = mesh_files.read_obj(path)
+    _require_same(text.sha256, sha256)
     # The importer opens what `mtllib` names, and a .mtl of the same stem beside the file. So it is
     # given a copy without the one, in a folder without the other.
-    with tempfile.TemporaryDirectory(prefix="csm-retopo-") as folder:
-        copy = Path(folder) / "mesh.obj"
-        copy.write_bytes(text.data)
-        with _as_conversion_failed():
-            bpy.ops.wm.obj_import(
-                filepath=str(copy),
-                use_split_objects=False,
-                use_split_groups=False,
-                validate_meshes=True,
-            )
+    with _copied(text.data, "mesh.obj") as copy, _as_conversion_failed():
+        bpy.ops.wm.obj_import(
+            filepath=str(copy),
+            use_split_objects=False,
+            use_split_groups=False,
+            validate_meshes=True,
+        )
     mesh = _joined_mesh()
-    missing = text.faces - len(mesh.polygons)
-    if missing > 0:
-        warnings.append(f"{missing:,} of its {text.faces:,} faces are invalid and were left out")
+    if not _compare_faces(mesh, text.faces, warnings) and len(mesh.vertices) < text.vertices:
+        # The importer leaves them out.
+        unused = text.vertices - len(mesh.vertices)
+        warnings.append(f"{unused:,} of its vertices belong to no face: the file may be incomplete")
     return mesh
 
 
-def _read_glb(path: Path) -> bpy.types.Mesh:
-    mesh_files.check_glb(path)
-    with _as_conversion_failed():
-        bpy.ops.import_scene.gltf(filepath=str(path), merge_vertices=True)
-    return _joined_mesh()
+def _read_glb(path: Path, sha256: str, warnings: list[str]) -> bpy.types.Mesh:
+    glb = mesh_files.read_glb(path)
+    _require_same(glb.sha256, sha256)
+    # What was checked, not what may have taken its place since.
+    with _copied(glb.data, "mesh.glb") as copy, _as_conversion_failed():
+        bpy.ops.import_scene.gltf(filepath=str(copy), merge_vertices=True)
+    mesh = _joined_mesh()
+    _compare_faces(mesh, glb.faces, warnings)
+    if glb.left_out:
+        reasons = "; ".join(dict.fromkeys(glb.left_out))
+        warnings.append(f"textures that were left out: {len(glb.left_out)} ({reasons})")
+    return mesh
+
+
+def _require_same(sha256: str, expected: str) -> None:
+    """Raise DamagedFile if the file isn't the one that the request names."""
+    if sha256 != expected:
+        raise DamagedFile("it was changed while it was read")
+
+
+@contextlib.contextmanager
+def _copied(data: bytes | bytearray, name: str) -> Iterator[Path]:
+    """A file of the data, in a folder of its own. Raises CacheError."""
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="csm-retopo-"))
+            copy = Path(folder) / name
+            copy.write_bytes(data)
+        except OSError as error:
+            log.warning("no temporary copy: %s", error.strerror)
+            raise CacheError(
+                "it could not be copied to the folder for temporary files: make room on the disk"
+            ) from None
+        yield copy
+
+
+def _compare_faces(mesh: bpy.types.Mesh, written: int, warnings: list[str]) -> bool:
+    """Warn if the mesh is a part of what is written in the file; return whether it is."""
+    missing = written - len(mesh.polygons)
+    if missing > 0:
+        warnings.append(f"{missing:,} of its {written:,} faces are invalid and were left out")
+    return missing > 0
 
 
 def _joined_mesh() -> bpy.types.Mesh:
@@ -145,10 +182,13 @@ def _joined_mesh() -> bpy.types.Mesh:
 
 
 def _bounds(mesh: bpy.types.Mesh) -> tuple[Any, Any]:
+    """The corners of its bounding box. Raises DamagedFile if a coordinate is no number."""
     import numpy
 
     positions = numpy.empty(len(mesh.vertices) * 3, dtype=numpy.float32)
     mesh.vertices.foreach_get("co", positions)
+    if not numpy.isfinite(positions).all():
+        raise DamagedFile("it has a coordinate that is not a number")
     positions = positions.reshape(-1, 3)
     return tuple(positions.min(axis=0).tolist()), tuple(positions.max(axis=0).tolist())
 
@@ -160,12 +200,15 @@ def write_blend(cache: Cache, mesh: bpy.types.Mesh, result: ConvertedMesh) -> No
     """
     path = Path(result.blend)
     mesh[ORIGIN] = result.file_sha256
-    folder = cache.folder(path.parent.name)
-    with _as_cache_error():
-        handle, name = tempfile.mkstemp(prefix=f"{path.name}.", suffix=TEMPORARY_SUFFIX, dir=folder)
-        os.close(handle)
+    name = ""
     try:
         with _as_cache_error():
+            handle, name = tempfile.mkstemp(
+                prefix=f"{path.name}.",
+                suffix=TEMPORARY_SUFFIX,
+                dir=cache.folder(path.parent.name),
+            )
+            os.close(handle)
             bpy.data.libraries.write(name, {mesh}, compress=False)
             with open(name, "r+b") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -173,8 +216,10 @@ def write_blend(cache: Cache, mesh: bpy.types.Mesh, result: ConvertedMesh) -> No
             cache.forget(path)
             os.replace(name, path)
     except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
+        # Blender writes to `...@` first.
+        for left in (name, f"{name}@") if name else ():
+            with contextlib.suppress(OSError):
+                os.unlink(left)
         raise
     fields = to_json(result)
     cache.keep(path, sha256, {**notes_for(result.file_sha256), "result": fields})
@@ -213,6 +258,10 @@ def _as_conversion_failed() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        if "MemoryError" in str(error):
+            raise ConversionFailed("there is not enough memory for it") from None
+        # The place in Blender's code is a path of this machine.
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        lines = [line for line in lines if not line.startswith("Location:")]
         said = lines[-1].removeprefix("Error: ") if lines else "no reason given"
         raise ConversionFailed(f"Blender's importer refuses it: {said}") from None

@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import queue
+import secrets
 import shutil
 import subprocess
 import sys
@@ -37,7 +38,7 @@ from .. import models
 from ..models import AssembleRequest, CompareRequest, ConvertedMesh, ConvertRequest
 from ..report import models as report_models
 from ..report.models import ReportRequest
-from . import conversion
+from . import conversion, memory
 from .comparison import Comparer
 from .worker import MARK, TEMPORARY_PREFIX
 
@@ -60,6 +61,10 @@ TIMEOUT_S = 120.0
 TIMEOUT_S_PER_MB = 1.0
 LEFTOVER_AGE_S = 60.0
 """A folder that is younger, and that nobody holds, may be about to be held."""
+
+
+_LINE_LIMIT = 2**26
+"""How many characters of a line are held in memory; no answer is as long."""
 
 
 MeshRequest = ConvertRequest | CompareRequest
@@ -271,9 +276,14 @@ class _Server:
         self.start_process()
         if self._process is None:
             return NoProcess(request)
-        limit_s = TIMEOUT_S + TIMEOUT_S_PER_MB * _size_mb(request)
+        size_bytes = _size_bytes(request)
+        limit_s = TIMEOUT_S + TIMEOUT_S_PER_MB * size_bytes / 2**20
         kind, doer = _KINDS.get(type(request), ("report", "Blender"))
-        fields = {"cache": str(self._cache.root), kind: _to_json(request)}
+        fields = {
+            "cache": str(self._cache.root),
+            "memory_bytes": memory.allowed_bytes(size_bytes),
+            kind: _to_json(request),
+        }
         answer = self._process.ask(fields, limit_s)
         if answer is None:
             self.end()
@@ -347,18 +357,20 @@ class _Process:
         return self._popen.poll() is None
 
     def wait_until_ready(self, timeout_s: float) -> bool:
-        answer = self._next_answer(timeout_s)
+        answer = self._next_answer(timeout_s, "")
         return answer is not None and bool(answer.get("ready"))
 
     def ask(self, fields: dict[str, Any], timeout_s: float) -> dict[str, Any] | None:
         """The answer, or None if the process died or took too long."""
         assert self._popen.stdin is not None
         try:
-            self._popen.stdin.write(json.dumps(fields) + "\n")
+            # What a file has its importer print must not pass for an answer.
+            token = secrets.token_hex(16)
+            self._popen.stdin.write(json.dumps({**fields, "token": token}) + "\n")
             self._popen.stdin.flush()
         except (OSError, ValueError):
             return None
-        return self._next_answer(timeout_s)
+        return self._next_answer(timeout_s, token)
 
     def kill(self) -> None:
         """End it at once, without waiting."""
@@ -376,7 +388,8 @@ class _Process:
         self._held.end()
         self._folder.cleanup()
 
-    def _next_answer(self, timeout_s: float) -> dict[str, Any] | None:
+    def _next_answer(self, timeout_s: float, token: str) -> dict[str, Any] | None:
+        mark = f"{MARK}{token}"
         end = time.monotonic() + timeout_s
         while (left := end - time.monotonic()) > 0:
             try:
@@ -385,8 +398,8 @@ class _Process:
                 return None
             if line is None:
                 return None
-            if line.startswith(MARK):
-                answer: dict[str, Any] = json.loads(line.removeprefix(MARK))
+            if line.startswith(mark):
+                answer: dict[str, Any] = json.loads(line.removeprefix(mark))
                 return answer
             log.debug("background Blender: %s", line.rstrip())
         return None
@@ -394,7 +407,7 @@ class _Process:
     def _read(self) -> None:
         assert self._popen.stdout is not None
         with self._popen.stdout as lines:
-            for line in lines:
+            while line := lines.readline(_LINE_LIMIT):
                 self._lines.put(line)
         self._lines.put(None)
 
@@ -481,7 +494,7 @@ def _remove_unfinished(blend: Path) -> None:
             path.unlink()
 
 
-def _size_mb(request: Request) -> float:
+def _size_bytes(request: Request) -> int:
     if isinstance(request, ConvertRequest):
         files = [request.path]
     elif isinstance(request, CompareRequest):
@@ -494,4 +507,4 @@ def _size_mb(request: Request) -> float:
     for file in files:
         with contextlib.suppress(OSError):
             total += os.path.getsize(file)
-    return total / 2**20
+    return total

@@ -2,11 +2,13 @@
 """What the background Blender runs: requests come in as JSON lines, answers go out the same way.
 
 It is a script, started with `blender --background --python`, or by Python itself where bpy is a
-module. Answers start with MARK, since Blender's importers write to the same stream.
+module. Answers start with MARK and the request's token, since Blender's importers write to the same
+stream, and some of what they write stands in the file that they read.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import queue
@@ -17,6 +19,7 @@ import traceback
 import types
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 MARK = "csm-retopo:"
 TEMPORARY_PREFIX = "csm-retopo-process-"
@@ -30,9 +33,9 @@ def _adopt_package() -> None:
     sys.modules["csm_retopo"] = package
 
 
-def _answer(**fields: object) -> None:
+def _answer(token: str, **fields: object) -> None:
     # An importer can have left an unfinished line in the stream.
-    sys.stdout.write(f"\n{MARK}{json.dumps(fields)}\n")
+    sys.stdout.write(f"\n{MARK}{token}{json.dumps(fields)}\n")
     sys.stdout.flush()
 
 
@@ -85,41 +88,45 @@ def main() -> None:
     from csm_retopo.api.cache import Cache
     from csm_retopo.api.errors import CsmError, FileError
     from csm_retopo.scene import models, properties
-    from csm_retopo.scene.background import assembly, comparison, conversion
+    from csm_retopo.scene.background import assembly, comparison, conversion, memory
     from csm_retopo.scene.measure import deviation, measuring
     from csm_retopo.scene.report import models as report_models
 
     properties.register()
-    _answer(ready=True)
+    _answer("", ready=True)
     del deviation, measuring  # imported for numpy, while the first file is still on its way
     comparer = comparison.Comparer()
+
+    def serve(request: dict[str, Any]) -> object:
+        """The request's result. Raises CsmError."""
+        cache = Cache(Path(request["cache"]))
+        if "convert" in request:
+            converted = conversion.convert(cache, models.ConvertRequest(**request["convert"]))
+            return models.to_json(converted)
+        if "compare" in request:
+            compared = comparer.compare(cache, models.compare_request(request["compare"]))
+            return models.to_json(compared)
+        comparer.close()  # what follows replaces the open file
+        if "report" in request:
+            from csm_retopo.scene.report import worker as report_worker
+
+            asked = report_models.report_request(**request["report"])
+            return report_worker.serve(asked)
+        return {"warnings": assembly.write_row(models.assemble_request(request["assemble"]))}
+
     for line in requests:
         request = json.loads(line)
-        cache = Cache(Path(request["cache"]))
+        answer = functools.partial(_answer, request["token"])
+        memory.limit(request["memory_bytes"])
         try:
-            if "convert" in request:
-                converted = conversion.convert(cache, models.ConvertRequest(**request["convert"]))
-                _answer(result=models.to_json(converted))
-            elif "compare" in request:
-                compared = comparer.compare(cache, models.compare_request(request["compare"]))
-                _answer(result=models.to_json(compared))
-            elif "report" in request:
-                from csm_retopo.scene.report import worker as report_worker
-
-                comparer.close()  # it replaces the open file
-                asked = report_models.report_request(**request["report"])
-                _answer(result=report_worker.serve(asked))
-            else:
-                comparer.close()  # it starts from an empty file
-                warnings = assembly.write_row(models.assemble_request(request["assemble"]))
-                _answer(result={"warnings": warnings})
+            answer(result=serve(request))
         except CsmError as error:
-            _answer(error=str(error), damaged=isinstance(error, FileError))
+            answer(error=str(error), damaged=isinstance(error, FileError))
         except MemoryError:
-            _answer(error="there is not enough memory for it")
+            answer(error="there is not enough memory for it")
         except Exception as error:  # noqa: BLE001 - whatever it is, the user gets an answer
             traceback.print_exc()
-            _answer(error=f"something unforeseen happened ({type(error).__name__})")
+            answer(error=f"something unforeseen happened ({type(error).__name__})")
     # As a Python module, Blender doesn't survive its exit with what is still registered then.
     properties.unregister()
 

@@ -24,6 +24,7 @@ import numpy
 from mathutils import Matrix, Vector
 from numpy.typing import NDArray
 
+from ...api import image_files
 from ...api.errors import CsmError
 from ..compare.colors import BANDS, NEUTRAL, RAMP, Color
 from ..libraries import load_mesh
@@ -218,6 +219,11 @@ def _deviation_colors(mesh: bpy.types.Mesh, limit: float) -> Floats | None:
 
 def _shrink_preview(request: RenderRequest) -> str | None:
     """The preview image, no larger than a picture; None if it can't be read."""
+    try:
+        # It is of whatever .blend is open, so it can be anything.
+        image_files.check_image(Path(request.preview).read_bytes())
+    except (OSError, CsmError):
+        return None
     try:
         image = bpy.data.images.load(request.preview)
     except RuntimeError:

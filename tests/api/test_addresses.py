@@ -298,7 +298,7 @@ def through_proxy(url: str) -> str:
     transport = Transport(Cancellation(), patience=QUICK)
     try:
         with pytest.raises(Unreachable) as caught:
-            transport.retrying(lambda last_s: transport.get_file(url, last_s=last_s), 10.0)
+            transport.retrying(url, lambda last_s: transport.get_file(url, last_s=last_s), 10.0)
     finally:
         transport.close()
     return str(caught.value)

@@ -101,7 +101,7 @@ def read_all(client: Transport, url: str) -> bytes:
                 reason = "it is too slow" if broken.is_late else "the connection broke"
                 raise Passing(Unreachable(answer.host, reason)) from None
 
-    return client.retrying(once, 30.0)
+    return client.retrying(url, once, 30.0)
 
 
 def outcome(url: str, patience: Patience) -> str:
@@ -304,7 +304,7 @@ def test_who_comes_later_keeps_the_pause_too() -> None:
         if (trouble := next(tries)) is not None:
             raise trouble
 
-    client.retrying(once, 10.0)
+    client.retrying("http://127.0.0.1:9/", once, 10.0)
     start_s = time.monotonic()
     with pytest.raises(Passing):
         client.get("http://127.0.0.1:9/", last_s=start_s + 10.0)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fetching import SESSION_ID, VARIATIONS, download_job, run
+from fetching import SESSION_ID, VARIATIONS, download_job, png, run
 
 from csm_retopo.api import cache as cache_module
 from csm_retopo.api.cache import Cache, mesh_name, preview_name, read_document, seal, unseal
@@ -20,6 +21,7 @@ from csm_retopo.api.errors import Cancelled
 from csm_retopo.api.jobs import FileKind, FolderJob
 from csm_retopo.api.recent import RecentSessions
 from csm_retopo.api.session import Session
+from hostile.images import images
 from standin import StandIn
 
 
@@ -51,8 +53,10 @@ def keep(root: Path, number: int, variations: int = 1, **changes: Any) -> Path:
     (folder / "session.json").write_bytes(seal(document))
     for index in range(variations):
         for name in (mesh_name(index), preview_name(index)):
-            (folder / name).write_bytes(b"0123")
-            record = {"size": 4, "sha256": f"{number}-{name}", "notes": {}}
+            content = png(1 + number, 1) if name.endswith(".png") else b"0123"
+            (folder / name).write_bytes(content)
+            sha256 = hashlib.sha256(content).hexdigest()
+            record = {"size": len(content), "sha256": sha256, "notes": {}}
             (folder / f"{name}.json").write_bytes(seal(record))
     os.utime(folder, (1_763_900_000 + number, 1_763_900_000 + number))
     return folder
@@ -319,3 +323,26 @@ def test_a_change_makes_lists_outdated(cache_root: Path, change: str) -> None:
         case "distrust":
             cache.distrust(folder / mesh_name(0))
     assert cache_module.changes() != before
+
+
+def test_a_preview_that_was_changed_is_not_shown(cache_root: Path) -> None:
+    folder = keep(cache_root, 1, variations=2)
+    recent = RecentSessions(Cache(cache_root))
+    (before,) = recent.page(0, 8).sessions
+    assert before.preview is not None and before.preview.is_unchanged
+    path = before.preview.path
+    content = path.read_bytes()
+    path.write_bytes(content[::-1])
+    assert not before.preview.is_unchanged
+    (after,) = recent.page(0, 8).sessions
+    assert after.preview is not None and after.preview.path == folder / preview_name(1)
+
+    # Not even if the record has been made to fit.
+    bomb = images()["20,000 x 20,000"].content
+    for index in range(2):
+        path = folder / preview_name(index)
+        path.write_bytes(bomb)
+        record = {"size": len(bomb), "sha256": hashlib.sha256(bomb).hexdigest(), "notes": {}}
+        path.with_name(f"{path.name}.json").write_text(json.dumps(record), encoding="utf-8")
+    (last,) = recent.page(0, 8).sessions
+    assert last.preview is None

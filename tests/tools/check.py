@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 
 import environments
+import hardening
 import stubs
 from environments import BLENDERS, ROOT, WINDOWS, SetupError
 
@@ -122,6 +123,18 @@ def gui(log: Log = None) -> Tests | str:
     return _pytest("gui", environments.interpreter("api"), "tests/gui", 5400, log)
 
 
+def soak(log: Log = None) -> Tests:
+    """Try for hours what the other tests try briefly; the table in SECURITY.md is made of it."""
+    environments.strace()
+    for version in BLENDERS:
+        environments.blender_interpreter(version)
+    try:
+        tests = _pytest("soak", environments.interpreter("api"), "tests/soak", 6 * 3600, log)
+    finally:
+        print(hardening.write(), flush=True)
+    return tests
+
+
 CHECKS: dict[str, Callable[[Log], str | Tests]] = {
     "build": build,
     "gui": gui,
@@ -131,9 +144,12 @@ CHECKS: dict[str, Callable[[Log], str | Tests]] = {
     "api-oldest": partial(api, "api-oldest"),
     "browser": browser,
     "dask": dask,
+    "soak": soak,
     **{f"blender-{version}": partial(blender, version) for version in BLENDERS},
 }
 """In the order in which they are begun: others need what is built, and the longest comes early."""
+NOT_IN_ALL = ("soak",)
+"""It takes half an hour."""
 
 
 def main() -> int:
@@ -174,7 +190,7 @@ def _run_all() -> int:
             took_s = time.monotonic() - start_s
             print(f"\n== {name}\n{said}{name}: {verdict} ({took_s:.0f} s)", flush=True)
 
-    first, *others = CHECKS
+    first, *others = (name for name in CHECKS if name not in NOT_IN_ALL)
     print(f"{1 + len(others)} checks, two at a time; each is shown at its end", flush=True)
     _set_up()
     attempt(first)
@@ -193,6 +209,7 @@ def _set_up() -> None:
         *(partial(environments.blender_interpreter, version) for version in BLENDERS),
         environments.browser,
         environments.missing_windows,
+        environments.strace,
     ]
     for each in needed:
         with contextlib.suppress(SetupError):  # the check that needs it tells

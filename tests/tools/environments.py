@@ -108,6 +108,17 @@ def browser() -> str:
     return next(command for each in BROWSERS if (command := shutil.which(each)))
 
 
+def strace() -> str:
+    """Return the command that tells which files a process opens.
+
+    Raises:
+        SetupError: there is none, and none could be installed.
+    """
+    if not shutil.which("strace"):
+        _install_packages(["strace"], "there is no strace to see with which files are opened")
+    return "strace"
+
+
 def window(version: str) -> Path:
     """Return the command that runs Blender in a window, as tests/gui/conftest.py describes it.
 

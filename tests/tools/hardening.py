@@ -1,48 +1,81 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes what `make soak` has measured of the network into SECURITY.md."""
+"""Makes the table in SECURITY.md out of what the soak tests have measured: build/soak/*.json.
+
+`hardening.py` alone writes it from what is there.
+"""
 
 from __future__ import annotations
 
 import json
-import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-RESULTS = ROOT / "build" / "soak" / "network.json"
+RESULTS = ROOT / "build" / "soak"
 PAGE = ROOT / "SECURITY.md"
+BEGIN, END = "<!-- made by make soak -->", "<!-- end -->"
 
-ROWS = {
-    "faults": "faults tried, alone and in pairs, at every stage",
-    "survived": "survived: what could be had is there, the rest is told",
-    "lost": "lost",
-    "longest_cancel_s": "longest time from a cancel to the end of all threads, in seconds",
-}
+ROWS = (
+    ("network", "faults", "Network faults tried"),
+    ("network", "survived", "of which survived"),
+    ("network", "lost", "of which a file was lost or wrong"),
+    ("network", "longest_cancel_s", "Longest wait for a cancel, seconds"),
+    ("files", "files", "Files read by Blender"),
+    ("files", "fuzz_inputs", "Files made by the fuzzer"),
+    ("files", "crashed", "Crashed"),
+    ("files", "hung", "Hung"),
+    ("files", "opened_outside", "Files opened outside the cache"),
+    ("files", "peak_memory_mb", "Peak memory of the worst file, MB"),
+)
+"""The file, its key, and what it means. What else a file holds is listed under its key."""
 
 
-def table(results: dict[str, float]) -> str:
-    """The results as a Markdown table."""
-    lines = ["| network | |", "|---|---:|"]
-    lines += [f"| {text} | {results[key]:,} |" for key, text in ROWS.items()]
-    return "\n".join(lines)
+def write() -> str:
+    """Write the table; return a line that says what it holds."""
+    results = {path.stem: _read(path) for path in sorted(RESULTS.glob("*.json"))}
+    text = PAGE.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    rows = table(results)
+    if rows:
+        PAGE.write_text(f"{before}{BEGIN}\n{rows}\n{END}{after}", encoding="utf-8")
+    numbers = (f"{name}: {_told(found)}" for name, found in results.items())
+    return f"soak: {'; '.join(numbers) or 'nothing was measured'}"
 
 
-def main() -> int:
-    """Put the table in its place."""
-    try:
-        results = json.loads(RESULTS.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        print("Nothing was measured yet: make soak")
-        return 1
-    page = PAGE.read_text(encoding="utf-8")
-    between = re.compile("(<!-- network -->\n).*?(\n<!-- /network -->)", re.DOTALL)
-    written, places = between.subn(lambda found: found[1] + table(results) + found[2], page)
-    if places != 1:
-        print("SECURITY.md has no place for it")
-        return 1
-    PAGE.write_text(written, encoding="utf-8")
-    return 0
+def table(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """The rows of what was measured."""
+    known = {(name, key) for name, key, _ in ROWS}
+    rows = [
+        (label, results[name][key]) for name, key, label in ROWS if key in results.get(name, {})
+    ]
+    rows += [
+        (f"{name}: {key.replace('_', ' ')}", value)
+        for name, found in results.items()
+        for key, value in found.items()
+        if (name, key) not in known
+    ]
+    if not rows:
+        return ""
+    lines = [f"| {label} | {_number(value)} |" for label, value in rows]
+    return "\n".join(["| tried by `make soak` | |", "|---|---:|", *lines])
+
+
+def _told(found: Mapping[str, Any]) -> str:
+    return ", ".join(f"{_number(value)} {key.replace('_', ' ')}" for key, value in found.items())
+
+
+def _number(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    print(write())
+    sys.exit(0)
