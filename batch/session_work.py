@@ -79,7 +79,7 @@ class SessionWork:
 
     def already(self) -> SessionResult:
         """The result where all is there."""
-        return self._result(Status.ALREADY, ("imported already",))
+        return self._result(Status.ALREADY, ())
 
     def steps(self, converter: Converter, tell: Tell) -> Steps:
         """Do it, with this converter. Raises CsmError and OSError when there is nothing that could
