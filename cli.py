@@ -244,14 +244,18 @@ def _import_all(texts: list[str], arguments: argparse.Namespace) -> int:
     progress = Progress(batch.total, sys.stderr)
     # Of many sessions, what becomes of every file would bury what matters.
     show_file = progress.say if batch.total == 1 else lambda line: None
-    whole = 0
+    whole = already = 0
     try:
         with contextlib.closing(batch.results()) as results:
             for result in results:
+                is_untouched = result.status is Status.ALREADY and not result.messages
                 whole += result.is_whole
+                already += is_untouched
                 for line in _lines(result):
                     progress.say(line)
-                progress.count(failed=not result.is_whole, skipped=result.status is Status.ALREADY)
+                if is_untouched and batch.total == 1:
+                    progress.say(f"{result.name}: imported already")
+                progress.count(failed=not result.is_whole, skipped=is_untouched)
     except CsmError as error:
         progress.say(str(error))
         return EXIT_FAILED
@@ -260,7 +264,8 @@ def _import_all(texts: list[str], arguments: argparse.Namespace) -> int:
         return EXIT_FAILED
     finally:
         progress.end()
-    _tell(f"{whole} of {batch.total} sessions imported whole")
+    by_earlier = f", {already} of them before this" if already else ""
+    _tell(f"{whole} of {batch.total} sessions imported whole{by_earlier}")
     is_done = whole == batch.total or (arguments.some_may_fail and whole > 0)
     return EXIT_DONE if is_done else EXIT_FAILED
 

@@ -12,7 +12,7 @@ For pipelines, in a Blender or with the `bpy` module, with the extension enabled
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 
 from .models import Options, SessionResult, Source, Status
 
@@ -27,7 +27,7 @@ def run(
     options: Options = Options(),  # noqa: B008 - it is frozen
     scheduler: str = "",
     worker_output: str = "",
-) -> Iterator[SessionResult]:
+) -> Generator[SessionResult, None, None]:
     """Import sessions, each into a folder of its own in `output`, and yield what became of each.
 
     It does what `blender --command csm_retopo import` does; call it on the main thread. A source is
@@ -41,7 +41,7 @@ def run(
 
     What fails is yielded like what doesn't, and the rest goes on. `summary.csv`, `summary.json` and
     `index.html` in `output` grow meanwhile, and are complete at the end, also when the iterator is
-    closed early. What earlier runs have imported is not imported again.
+    closed (`close`) early. What earlier runs have imported is not imported again.
 
     Raises CsmError when nothing can go on: there is no source, the disk is full, or the scheduler
     can't be used. Raises OSError when `output` can't be written to at all.

@@ -177,7 +177,6 @@ class Cluster:
             Status.ALREADY,
             Path(fields.get("kept_in") or folder),
             str(fields.get("kept_on") or ""),
-            messages=("imported already",),
             report=fields,
         )
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..api.errors import InvalidSessionID
+from ..api.session import find_session_id
 from ..scene.assets.choice import Choice
 from ..scene.measure.rules import parse_rule
 
@@ -69,7 +71,8 @@ class SessionResult:
     `name` is its ID, or what was given in its place. `folder` is where its files are, None if there
     are none; `kept_on` names the machine whose folder that is, "" for one that this machine sees.
     `error` is None unless nothing could be imported, or the files could not be written. `messages`
-    are sentences for the user. `report` is what is in report.json, {} if there is none.
+    are sentences for the user; there are none where nothing was left to do. `report` is what is in
+    report.json, {} if there is none.
     """
 
     name: str
@@ -83,7 +86,10 @@ class SessionResult:
     @property
     def session_id(self) -> str:
         """The session's ID, "" if what was given names none."""
-        return str(self.report.get("session_id", "")) or (self.folder.name if self.folder else "")
+        try:
+            return find_session_id(self.name)
+        except InvalidSessionID:
+            return ""
 
     @property
     def is_whole(self) -> bool:

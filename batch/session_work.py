@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +64,14 @@ class SessionWork:
             self._error = error
 
     @property
-    def is_all_there(self) -> bool:
+    def _told_best(fields: Mapping[str, Any]) -> Iterator[str]:
+    """What to say of the choice by a rule, if there is one."""
+    if fields["best"] is not None and fields["error"] is None:
+        name = fields["best"]["name"]
+        yield f"the best is {name}" if name else "no variation fulfils the rule"
+
+
+def is_all_there(self) -> bool:
         """Whether there is nothing to do."""
         return self.is_imported and is_all_there(self._folder, self._options)
 
@@ -78,7 +85,7 @@ class SessionWork:
 
     def already(self) -> SessionResult:
         """The result where all is there."""
-        return self._result(Status.ALREADY, ("imported already",))
+        return self._result(Status.ALREADY, ())
 
     def steps(self, converter: Converter, tell: Tell) -> Steps:
         """Do it, with this converter. Raises CsmError and OSError when there is nothing that could
@@ -92,9 +99,10 @@ class SessionWork:
             status = _status(outcome)
             fields = report.report(self.source.session_id, outcome, self._choice)
             report.write_report(staged / REPORT_NAME, fields)
-            messages = [*outcome.warnings, outcome.summary()]
+            messages = [*outcome.warnings, outcome.summary(), *_told_best(fields)]
         elif (chosen := chosen_anew(self._folder, self._options)) is not None:
             report.write_report(staged / REPORT_NAME, chosen)
+            messages = [*_told_best(chosen)]
         pages = missing_pages(self._folder, self._options, staged, all_anew=not self.is_imported)
         if pages.wanted and status is not Status.FAILED:
             blend = (self._folder if self.is_imported else staged) / BLEND_NAME
@@ -166,13 +174,16 @@ class SessionWork:
             fields: dict[str, Any] = report.read_report(self._folder / REPORT_NAME)
         except (OSError, ValueError):
             fields = {}
-        if self._options.best and (best := fields.get("best")):
-            name = best["name"]
-            told = f"the best is {name}" if name else "no variation fulfils the rule"
-            messages = (*messages, told)
         return SessionResult(
             self.source.session_id, status, self._folder, "", fields.get("error"), messages, fields
         )
+
+
+def _told_best(fields: Mapping[str, Any]) -> Iterator[str]:
+    """What to say of the choice by a rule, if there is one."""
+    if fields["best"] is not None and fields["error"] is None:
+        name = fields["best"]["name"]
+        yield f"the best is {name}" if name else "no variation fulfils the rule"
 
 
 def is_all_there(folder: Path, options: Options) -> bool:

@@ -64,8 +64,11 @@ class Summary:
         folder = self._output.folder / result.name
         if result.status is Status.ALREADY and result.name in self._pieces:
             return
-        if not (result.report and self._take(folder)):
-            self._put(result.name, 0, _unreported(result))
+        if result.report and self._take(folder):
+            return
+        # Without a time, so that the folder is looked at again: shared storage can be late.
+        fields = {**result.report, "folder": result.name} if result.report else _unreported(result)
+        self._put(result.name, 0, fields)
 
     def write_if_due(self) -> None:
         """Write the files, unless that was done a moment ago or would take too much of the time.

@@ -117,6 +117,17 @@ def test_what_others_do_meanwhile_is_seen(output: Output) -> None:
     other.close()
 
 
+def test_a_folder_that_is_not_seen_yet(output: Output) -> None:
+    summary = Summary(output)
+    result = SessionResult(FIRST, Status.IMPORTED, report=report(FIRST, "A 1"))
+    summary.add(result)
+    summary.write()
+    assert [each["name"] for each in rows(output.folder)] == ["A 1"]
+    put(output, report(FIRST, "A 1", "A 2"))
+    summary.close()
+    assert [each["name"] for each in rows(output.folder)] == ["A 1", "A 2"]
+
+
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "null", '{"session_id": 5}', "\x00\xff", "[" * 100_000]
 )
