@@ -64,14 +64,7 @@ class SessionWork:
             self._error = error
 
     @property
-    def _told_best(fields: Mapping[str, Any]) -> Iterator[str]:
-    """What to say of the choice by a rule, if there is one."""
-    if fields["best"] is not None and fields["error"] is None:
-        name = fields["best"]["name"]
-        yield f"the best is {name}" if name else "no variation fulfils the rule"
-
-
-def is_all_there(self) -> bool:
+    def is_all_there(self) -> bool:
         """Whether there is nothing to do."""
         return self.is_imported and is_all_there(self._folder, self._options)
 
