@@ -304,7 +304,7 @@ def test_who_comes_later_keeps_the_pause_too() -> None:
         if (trouble := next(tries)) is not None:
             raise trouble
 
-    client.retrying("http://127.0.0.1:9/", once, 10.0)
+    client.retrying("http://127.0.0.1:8/", once, 10.0)  # which has led to another host
     start_s = time.monotonic()
     with pytest.raises(Passing):
         client.get("http://127.0.0.1:9/", last_s=start_s + 10.0)
