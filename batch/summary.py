@@ -67,8 +67,10 @@ class Summary:
         if result.report and self._take(folder):
             return
         # Without a time, so that the folder is looked at again: shared storage can be late.
-        fields = {**result.report, "folder": result.name} if result.report else _unreported(result)
-        self._put(result.name, 0, fields)
+        try:
+            self._put(result.name, 0, {**result.report, "folder": result.name})
+        except (KeyError, TypeError, AttributeError):  # there is no report, or a damaged one
+            self._put(result.name, 0, _unreported(result))
 
     def write_if_due(self) -> None:
         """Write the files, unless that was done a moment ago or would take too much of the time.
@@ -213,7 +215,7 @@ def _unreported(result: SessionResult) -> dict[str, Any]:
         "model": None,
         "quads": None,
         "created_at": None,
-        "error": result.error or "nothing is known of it",
+        "error": result.error or "; ".join(result.messages) or "nothing is known of it",
         "source": None,
         "variations": [],
         "warnings": [],
