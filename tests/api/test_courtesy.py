@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -53,7 +54,12 @@ def make_jobs(
 def shared(service: StandIn, at_once: int = 4, files_at_once: int = 16) -> Transport:
     courtesy = Courtesy({urlsplit(service.api_url).netloc: at_once}, files_at_once)
     links = Service(service.api_url, service.key).links
-    return Transport(Cancellation(), links=links, courtesy=courtesy, patience=FOR_BATCHES)
+    return Transport(
+        Cancellation(),
+        links=links,
+        courtesy=courtesy,
+        patience=replace(FOR_BATCHES, first_pause_s=0.02),
+    )
 
 
 def test_no_more_than_agreed_at_a_time(
