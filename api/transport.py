@@ -318,9 +318,10 @@ class Transport:
             pause_s = random.uniform(0.5, 1.0) * patience.first_pause_s * 2**doublings
             if asked is not None and asked.seconds is not None:
                 pause_s = max(pause_s, asked.seconds)
-            if asked is not None:
-                self._courtesy.turns(asked.place).hold_off(pause_s)
             is_too_long = pause_s > patience.longest_pause_s or time.monotonic() + pause_s >= last_s
+            # A failing server's pause may be about this file; 429 is about all of our requests.
+            if asked is not None and (not is_too_long or isinstance(error, RateLimited)):
+                self._courtesy.turns(asked.place).hold_off(pause_s)
             is_last = tried == patience.most_tries or in_vain >= patience.tries
             if is_too_long or is_last or busy >= patience.busy_tries:
                 raise error
