@@ -146,7 +146,6 @@ def _parser() -> argparse.ArgumentParser:
         "--best",
         metavar="RULE",
         type=_rule,
-        default="",
         help=f"tell which variation of a session is the best by a rule, such as '{EXAMPLE}'",
     )
     command.add_argument(
@@ -234,7 +233,7 @@ def _import_all(texts: list[str], arguments: argparse.Namespace) -> int:
             contact_sheet=arguments.contact_sheet,
             force=arguments.force,
             asset_library=arguments.asset_library,
-            best=arguments.best,
+            best=arguments.best or "",
         ),
         scheduler=arguments.scheduler,
         worker_output=arguments.worker_output,
