@@ -244,6 +244,7 @@ def _import_all(texts: list[str], arguments: argparse.Namespace) -> int:
     # Of many sessions, what becomes of every file would bury what matters.
     show_file = progress.say if batch.total == 1 else lambda line: None
     whole = already = 0
+    problem = ""
     try:
         with contextlib.closing(batch.results()) as results:
             for result in results:
@@ -256,17 +257,17 @@ def _import_all(texts: list[str], arguments: argparse.Namespace) -> int:
                     progress.say(f"{result.name}: imported already")
                 progress.count(failed=not result.is_whole, skipped=is_untouched)
     except CsmError as error:
-        progress.say(str(error))
-        return EXIT_FAILED
+        problem = str(error)
     except OSError as error:
-        progress.say(f"{shown(str(arguments.output))} can't be written ({error.strerror})")
-        return EXIT_FAILED
+        problem = f"{shown(str(arguments.output))} can't be written ({error.strerror})"
     finally:
         progress.end()
+    if problem:
+        _tell(problem)
     by_earlier = f", {already} of them before this" if already else ""
     _tell(f"{whole} of {batch.total} sessions imported whole{by_earlier}")
-    is_done = whole == batch.total or (arguments.some_may_fail and whole > 0)
-    return EXIT_DONE if is_done else EXIT_FAILED
+    is_enough = whole == batch.total or (arguments.some_may_fail and whole > 0)
+    return EXIT_DONE if is_enough and not problem else EXIT_FAILED
 
 
 def _serve() -> int:
