@@ -73,18 +73,18 @@ class ObjText:
 def read_obj(path: str | os.PathLike[str], *, limit_bytes: int = OBJ_LIMIT_BYTES) -> ObjText:
     """Read and check an OBJ.
 
-    The bytes of some keywords are overwritten wherever they stand. Blender opens the file
-    that an `mtllib` names, whatever and wherever it is (a pipe hangs it, a network path sends
-    the user's credentials on Windows), and a filter for whole lines can be got round; tens of
-    thousands of materials keep it busy for minutes; a curve's `parm` can make it write where it must not (seen
-    in 4.5 to 5.2). In a name they are harmless, overwritten too.
-    Lines that go on in the next are joined, as Blender does unless it happens to read the two in
-    different pieces, and a UTF-8 byte order mark, which costs it the first line, is taken off.
+    The bytes of some keywords are overwritten wherever they stand. Blender opens the file that an
+    `mtllib` names, whatever and wherever it is (a pipe hangs it, a network path sends the user's
+    credentials on Windows), and a filter for whole lines can be got round; tens of thousands of
+    materials keep it busy for minutes; the `parm` of a curve can make it write beyond its memory
+    (seen in 4.5 to 5.2). In a name they are harmless, and overwritten too. Lines that go on in the
+    next are joined, as Blender does unless it happens to read the two in different pieces, and a
+    UTF-8 byte order mark, which costs it the first line, is taken off.
 
     What is not found here: an index that is out of range (compare `ObjText.faces`), and faces
     missing after a cut between two lines.
 
-    It takes about 10 ms a megabyte, and memory for the file and a little more.
+    It takes about 12 ms a megabyte, and memory for the file and a little more.
 
     Raises:
         MissingFile: There is no such file.
