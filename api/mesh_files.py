@@ -93,17 +93,18 @@ def check_start(path: str | os.PathLike[str], *, is_glb: bool) -> None:
 def read_obj(path: str | os.PathLike[str], *, limit_bytes: int = OBJ_LIMIT_BYTES) -> ObjText:
     """Read and check an OBJ.
 
-    The bytes `mtllib` and `usemtl` are overwritten wherever they stand. Blender opens the file
-    that an `mtllib` names, whatever and wherever it is (a pipe hangs it, a network path sends
-    the user's credentials on Windows), and a filter for whole lines can be got round; tens of
-    thousands of materials keep it busy for minutes. In a name they are harmless, overwritten too.
-    Lines that go on in the next are joined, as Blender does unless it happens to read the two in
-    different pieces, and a UTF-8 byte order mark, which costs it the first line, is taken off.
+    The bytes of some keywords are overwritten wherever they stand. Blender opens the file that an
+    `mtllib` names, whatever and wherever it is (a pipe hangs it, a network path sends the user's
+    credentials on Windows), and a filter for whole lines can be got round; tens of thousands of
+    materials keep it busy for minutes; the `parm` of a curve can make it write beyond its memory
+    (seen in 4.5 to 5.2). In a name they are harmless, and overwritten too. Lines that go on in the
+    next are joined, as Blender does unless it happens to read the two in different pieces, and a
+    UTF-8 byte order mark, which costs it the first line, is taken off.
 
     What is not found here: an index that is out of range (compare `ObjText.faces`), and faces
     missing after a cut between two lines.
 
-    It takes about 10 ms a megabyte, and memory for the file and a little more.
+    It takes about 12 ms a megabyte, and memory for the file and a little more.
 
     Raises:
         MissingFile: There is no such file.
@@ -120,7 +121,7 @@ def read_obj(path: str | os.PathLike[str], *, limit_bytes: int = OBJ_LIMIT_BYTES
         raise DamagedFile("its lines end in bare carriage returns, which Blender can't read")
 
     data = data.removeprefix(b"\xef\xbb\xbf")
-    for keyword in (b"mtllib", b"usemtl"):
+    for keyword in _OVERWRITTEN:
         if data.rfind(keyword) >= 0:
             data = data.replace(keyword, b"#" * len(keyword))
     if b"\\" in data:
@@ -147,6 +148,7 @@ def read_obj(path: str | os.PathLike[str], *, limit_bytes: int = OBJ_LIMIT_BYTES
     return ObjText(data, vertices, sha256, faces)
 
 
+_OVERWRITTEN = (b"mtllib", b"usemtl", b"cstype", b"curv", b"parm")
 _KEYWORDS = frozenset([b"v", b"vt", b"vn", b"f", b"o", b"g", b"s", b"l", b"p"])
 
 # As Blender does it: backslash, blanks, newline; both ends become spaces.
@@ -193,7 +195,7 @@ def _line_forms(data: bytes) -> Counter[bytes]:
         step = data[start:end]
         start = end
 
-        text = step.translate(_FORM, b"\r")
+        text = step.translate(_FORM)
         # What isn't there, rfind misses in a quarter of the time that find, in and replace take.
         if text.rfind(_MANY_DIGITS) >= 0:
             _check_large_numbers(step, re.compile(rb"[0-9]{39}"))

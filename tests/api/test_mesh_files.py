@@ -134,12 +134,14 @@ def test_obj_loses_its_byte_order_mark(file: Path) -> None:
         b"mtlusemtllib x",
         b"mtlmtlliblib x",
         b"usemtusemtll x",
+        b"cstype bspline\ndeg 3\ncurv 0 1 1 2 3\nparm u 0 0 0 0",
     ],
 )
 def test_obj_names_no_other_file_and_no_material(file: Path, line: bytes) -> None:
     text = obj(file, QUAD + line + b"\n")
     assert b"mtllib" not in text.data
     assert b"usemtl" not in text.data
+    assert b"parm" not in text.data and b"curv" not in text.data
     assert len(text.data) == file.stat().st_size
     assert text.faces == 1
 

@@ -12,6 +12,7 @@ FINDINGS: tuple[tuple[str, bytes], ...] = (
     ("OBJ", obj().replace(b"v 1 1 1", b"v 1 1-11 1")),
     ("OBJ", obj("f 1-2 3 4")),
     ("OBJ", obj("f1 2 3", "v1 2 3")),
+    ("OBJ", obj().replace(b"v 1 1 1", b"v\rf 1 2 4 3")),
     # A reference that is a list can't be looked up in a dictionary.
     ("GLB", glb(texture=b"", textures=[{"source": [0]}])),
     ("GLB", glb(accessors=[{"componentType": [], "type": {}, "count": 1}])),

@@ -157,6 +157,20 @@ def _objs() -> dict[str, Mesh]:
         "curve of a vast degree": Mesh(
             obj("cstype rat bspline", "deg 2147483647", "curv 0 1 1 2 3", "parm u 0 1", "end")
         ),
+        # These two make Blender's importer write beyond its memory (4.5, 5.0, 5.2).
+        "curve of parameters in parameters": Mesh(
+            obj(
+                *("cstype bspline", "deg 3", "curv 0 1 1 2 3 4", "parm u 0 0 0 0 1stype bspline")
+                * 40
+            )
+        ),
+        "curve after curve": Mesh(
+            obj(
+                *("cstype bspline", "deg 3", "curv 0 1 1 2 3 4", "parm u 0 0 0cstype 0 1 1 1 1")
+                * 40,
+                *("parm u 0 0 0cstype bspline 0 1 1 1 1", "end", " 0 1 1 2 3 4") * 40,
+            )
+        ),
         "surface": Mesh(obj("cstype bezier", "deg 3 3", "surf 0 1 0 1 1 2 3 4", "end")),
         "names that are paths": Mesh(
             obj("f 1 2 7", before=["o ../../x", "g C:\\x", "usemtl \\\\host\\share\\x"]),

@@ -24,7 +24,8 @@ def check_obj(path: Path) -> bool:
     except FileError as error:
         _check_sentence(error, path)
         return False
-    assert b"mtllib" not in text.data and b"usemtl" not in text.data
+    for keyword in (b"mtllib", b"usemtl", b"cstype", b"curv", b"parm"):
+        assert keyword not in text.data
     assert b"\0" not in text.data and b"\\\n" not in text.data
     vertices = faces = 0
     for line in text.data.split(b"\n"):

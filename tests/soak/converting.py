@@ -55,7 +55,8 @@ def main() -> None:
     running.join(20.0)
     assert len(bpy.data.user_map()) == before
     peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
-    opened = tracing.outside(tracing.opened(log) - {str(path) for path in paths}, root, ROOT)
+    own = (root, ROOT, Path(os.environ["BLENDER_USER_RESOURCES"]))
+    opened = tracing.outside(tracing.opened(log) - {str(path) for path in paths}, *own)
     temporary = os.environ["TMPDIR"]
     outside = [path for path in opened if not path.startswith(f"{temporary}/")]
     left = [name for name in os.listdir(temporary) if name.startswith("csm-retopo")]

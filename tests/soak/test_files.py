@@ -111,7 +111,11 @@ def _converted(
         stdout=subprocess.PIPE,
         text=True,
         timeout=7000,
-        env={**os.environ, "TMPDIR": str(temporary)},
+        env={
+            **os.environ,
+            "TMPDIR": str(temporary),
+            "BLENDER_USER_RESOURCES": str(folder / "resources"),
+        },
     )
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert done.returncode == 0 and len(lines) == len(paths) + 1, done.stdout[-3000:]
