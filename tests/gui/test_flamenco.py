@@ -31,6 +31,7 @@ def test_the_tasks_of_a_job_do_its_sessions(
         listed=3,
         output=str(output),
         block_size=2,
+        jobs=2,
         asset_library=True,
         best="max quad_ratio, min hausdorff_relative",
         flags="--wait 1",
