@@ -115,7 +115,7 @@ def gui(log: Log = None) -> Tests | str:
 
 
 def soak(log: Log = None) -> Tests:
-    """Try for hours what the other tests try briefly; the table in SECURITY.md is made of it."""
+    """Try for long what the other tests try briefly; the table in SECURITY.md is made of it."""
     environments.strace()
     for version in BLENDERS:
         environments.blender_interpreter(version)
@@ -139,7 +139,7 @@ CHECKS: dict[str, Callable[[Log], str | Tests]] = {
 }
 """In the order in which they are begun: others need what is built."""
 NOT_IN_ALL = ("gui", "soak")
-"""The one needs a Blender with a window, the other half an hour."""
+"""The one needs a Blender with a window, the other many minutes."""
 
 
 def main() -> int:
