@@ -103,6 +103,8 @@ def _converted(
     names.write_text("\n".join(map(str, paths)), encoding="utf-8")
     temporary = folder / "temporary"
     temporary.mkdir()
+    resources = folder / "resources"
+    (resources / "config").mkdir(parents=True)
     script = Path(__file__).with_name("converting.py")
     python = environments.blender_interpreter(version)
     done = subprocess.run(
@@ -114,7 +116,7 @@ def _converted(
         env={
             **os.environ,
             "TMPDIR": str(temporary),
-            "BLENDER_USER_RESOURCES": str(folder / "resources"),
+            "BLENDER_USER_RESOURCES": str(resources),
         },
     )
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]

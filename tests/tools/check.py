@@ -124,7 +124,7 @@ def gui(log: Log = None) -> Tests | str:
 
 
 def soak(log: Log = None) -> Tests:
-    """Try for hours what the other tests try briefly; the table in SECURITY.md is made of it."""
+    """Try for long what the other tests try briefly; the table in SECURITY.md is made of it."""
     environments.strace()
     for version in BLENDERS:
         environments.blender_interpreter(version)
@@ -149,7 +149,7 @@ CHECKS: dict[str, Callable[[Log], str | Tests]] = {
 }
 """In the order in which they are begun: others need what is built, and the longest comes early."""
 NOT_IN_ALL = ("soak",)
-"""It takes half an hour."""
+"""It takes many minutes."""
 
 
 def main() -> int:
