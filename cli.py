@@ -12,7 +12,7 @@ import math
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -71,8 +71,8 @@ def main(argv: Sequence[str]) -> int:
         if not texts:
             _tell("there is nothing in this part of the list")
             return EXIT_DONE
-        with _interruptible():
-            return _import_all(texts, arguments)
+        with _interruptible() as check_interrupt:
+            return _import_all(texts, arguments, check_interrupt)
     except KeyboardInterrupt:
         _tell("interrupted: what is done stays")
         return EXIT_INTERRUPTED
@@ -221,7 +221,13 @@ def _part_of(texts: list[str], number: int, parts: int) -> list[str]:
     return texts[len(texts) * (number - 1) // parts : len(texts) * number // parts]
 
 
-def _import_all(texts: list[str], arguments: argparse.Namespace) -> int:
+def _import_all(
+    texts: list[str], arguments: argparse.Namespace, check_interrupt: Callable[[], None]
+) -> int:
+    def tick() -> None:
+        check_interrupt()
+        progress.refresh(batch.waits_for)
+
     batch = Batch(
         texts,
         arguments.output,
@@ -238,7 +244,7 @@ def _import_all(texts: list[str], arguments: argparse.Namespace) -> int:
         scheduler=arguments.scheduler,
         worker_output=arguments.worker_output,
         tell=lambda session_id, line: show_file(f"{session_id}: {line}"),
-        tick=lambda: progress.refresh(batch.waits_for),
+        tick=tick,
     )
     progress = Progress(batch.total, sys.stderr)
     # Of many sessions, what becomes of every file would bury what matters.
@@ -272,7 +278,7 @@ def _import_all(texts: list[str], arguments: argparse.Namespace) -> int:
 
 def _serve() -> int:
     try:
-        with _interruptible():
+        with _interruptible(at_once=True):
             serving.serve()
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -288,24 +294,31 @@ def _lines(result: SessionResult) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Have Ctrl+C and SIGTERM raise KeyboardInterrupt within the block, once: what is then cleaned
-    up takes seconds, and nothing interrupts that. Blender itself ends at once.
+def _interruptible(*, at_once: bool = False) -> Iterator[Callable[[], None]]:
+    """Have Ctrl+C and SIGTERM raise KeyboardInterrupt, once: when what is yielded is called next,
+    so that nothing is left half done, or `at_once`. What is then cleaned up takes seconds, and
+    nothing interrupts that. Blender itself would end at once.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread is told of signals
-        return
-    is_interrupted = False
+    wanted = raised = False
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        nonlocal is_interrupted
-        if not is_interrupted:
-            is_interrupted = True
+    def check() -> None:
+        nonlocal raised
+        if wanted and not raised:
+            raised = True
             raise KeyboardInterrupt
 
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal wanted
+        wanted = True
+        if at_once:
+            check()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield check  # only the main thread is told of signals
+        return
     before = {each: signal.signal(each, interrupt) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield check
     finally:
         for each, handler in before.items():
             # None: one that was not set from Python, such as Blender's own.

@@ -93,6 +93,7 @@ class Cluster:
         """
         waiting = iter(sources)
         while True:
+            self._tick()
             self._count_threads()
             for source in self._submit(waiting):
                 yield self._settled(source)
@@ -101,7 +102,6 @@ class Cluster:
             try:
                 key = self._done.get(timeout=_WAIT_S)
             except queue.Empty:
-                self._tick()
                 continue
             result = self._take(key)
             yield result

@@ -60,7 +60,7 @@ class _Lane:
 
 class Machine:
     """Imports sessions here, `jobs` at a time, each with so many `processes`. Main thread only;
-    `close` it at the end. `tick` is called often while it waits.
+    `close` it at the end. `tick` is called often.
     """
 
     def __init__(
@@ -119,8 +119,8 @@ class Machine:
             for result in results:
                 yield result
                 self._stop_if_full(result)
+            self._tick()
             if not results:
-                self._tick()
                 time.sleep(PAUSE_S)
             self._prune()
 
@@ -143,6 +143,7 @@ class Machine:
     def _prepare(self, waiting: Iterator[Source]) -> Iterator[SessionResult]:
         """Have as many sessions fetched ahead as there are lanes; what needs nothing is done."""
         while len(self._ready) < self._jobs:
+            self._tick()
             source = next(waiting, None) or self._next_taken()
             if source is None:
                 return

@@ -38,7 +38,7 @@ class Batch:
     """Sessions to import; see `batch.run` for what the arguments mean. Main thread only.
 
     `tell` is called with a session's ID and a line for each of its files that is settled, `tick`
-    often while there is nothing to do but wait.
+    often, where what it raises ends all well.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ from tools import extension
 
 RunBlender = Callable[..., str]
 
-CODE = {"api", "scene", "operators", "ui"}
+CODE = {"api", "scene", "batch", "operators", "ui"}
 TOP_LEVEL = CODE | {
     "blender_manifest.toml",
     "__init__.py",
@@ -36,7 +36,10 @@ def test_the_zip_holds_what_ships_and_nothing_else(archive: Path) -> None:
         names = [PurePosixPath(name) for name in package.namelist()]
     assert {name.parts[0] for name in names} == TOP_LEVEL
     others = {str(name) for name in names if name.parts[0] in CODE and name.suffix != ".py"}
-    assert others == {"scene/report/page.css", "scene/report/page.js"}
+    assert others == {
+        *("scene/report/page.css", "scene/report/page.js"),
+        *("batch/index.css", "batch/index.js", "batch/index_body.html"),
+    }
     sample = {name.suffix for name in names if name.parts[0] == "sample"}
     assert sample == {".json", ".obj", ".png", ".glb"}
     assert not [name for name in names if "test" in str(name) or name.name.startswith(".")]
