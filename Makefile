@@ -48,7 +48,7 @@ gui: ## Test the extension in Blender's windows (5.2, 4.3), with mouse and keys
 	@$(PYTHON) tests/tools/check.py build gui
 
 soak: ## Attack it for some minutes: 100,000 fuzzed files, kills; makes SECURITY.md's table
-	@$(PYTHON) tests/tools/check.py soak
+	@$(PYTHON) tests/tools/check.py build soak
 
 build: ## Build the extension: build/csm_retopo-VERSION.zip
 	@$(PYTHON) tests/tools/check.py build

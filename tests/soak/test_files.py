@@ -25,6 +25,8 @@ INPUTS = int(os.environ.get("CSM_RETOPO_FUZZ_INPUTS", "100000"))
 SEED = int(os.environ.get("CSM_RETOPO_FUZZ_SEED", "1"))
 CONVERTED = INPUTS // 100
 """How many of each kind of mesh go to each Blender."""
+KILLS = 25
+"""In each Blender."""
 SLOW_S = 10.0
 SHARES = {"OBJ": 0.4, "GLB": 0.35, "PNG": 0.15, "texture": 0.1}
 
@@ -94,6 +96,32 @@ def test_no_file_breaks_blender(tmp_path: Path, version: str) -> None:
         peak_memory_mb=summary["peak_mb"],
     )
     assert (lost, hung, odd, summary["outside"], summary["left"]) == ([], [], [], [], [])
+
+
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("version", environments.BLENDERS)
+def test_killed_again_and_again(version: str) -> None:
+    tests = ROOT / "tests" / "blender" / "test_hostile_files.py"
+    command = [
+        environments.blender_interpreter(version),
+        "-m",
+        "pytest",
+        "-q",
+        "-k",
+        "killed",
+        tests,
+    ]
+    done = subprocess.run(
+        command,
+        check=False,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=7000,
+        env={**os.environ, "CSM_RETOPO_KILLS": str(KILLS)},
+    )
+    assert done.returncode == 0 and f"{KILLS} passed" in done.stdout, done.stdout[-3000:]
+    record("files", kills_survived=KILLS)
 
 
 def _converted(

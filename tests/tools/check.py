@@ -125,6 +125,7 @@ def gui(log: Log = None) -> Tests | str:
 
 def soak(log: Log = None) -> Tests:
     """Try for long what the other tests try briefly; the table in SECURITY.md is made of it."""
+    _require_archive()
     environments.strace()
     for version in BLENDERS:
         environments.blender_interpreter(version)

@@ -26,6 +26,7 @@ ROWS = (
     ("files", "fuzz_inputs", "Files made by the fuzzer"),
     ("files", "crashed", "Crashed"),
     ("files", "hung", "Hung"),
+    ("files", "kills_survived", "Background Blenders killed, each costing one row at most"),
     ("files", "opened_outside", "Files opened outside the cache"),
     ("files", "peak_memory_mb", "Peak memory of the worst file, MB"),
 )
