@@ -73,7 +73,7 @@ class ObjText:
 def check_start(path: str | os.PathLike[str], *, is_glb: bool) -> None:
     """See what the beginning of a file tells: that it is something else than an OBJ, or no GLB, or
     not all of one. A moment's work, for what has just arrived; the rest is for `read_obj` and
-    `check_glb`.
+    `read_glb`.
 
     Raises:
         MissingFile: There is no such file.

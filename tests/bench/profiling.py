@@ -77,7 +77,7 @@ def _watch_here(note: Note, log: Path) -> None:
     module = _module
     jobs, converter, pending, placing = (
         module("api.jobs"),
-        module("scene.converter"),
+        module("scene.background.converter"),
         module("scene.pending"),
         module("scene.placing"),
     )
@@ -182,13 +182,13 @@ def _work() -> None:
     note("background Blender: import the extension's modules", began, time.monotonic())
     for owner, function, label in (
         (conversion.mesh_files, "read_obj", "read, check"),
-        (conversion.mesh_files, "check_glb", "read, check"),
+        (conversion.mesh_files, "read_glb", "read, check"),
         (conversion, "_read_obj", "_read"),
         (conversion, "_read_glb", "_read"),
         (conversion, "_joined_mesh", "join"),
         (measuring, "measure", "measure"),
         (conversion, "_bounds", "bounds"),
-        (conversion, "_write_blend", "write"),
+        (conversion, "write_blend", "write"),
     ):
         _watch(owner, function, label, note)
     _watch(conversion, "convert", lambda _, request: f"convert {Path(request.path).name}", note)
