@@ -32,7 +32,7 @@ def installed(version: str, archive: Path) -> Iterator[Blender]:
     Raises SetupError and WindowError.
     """
     with window.installed(version, archive) as blender:
-        blender.run("--background", "--python-expr", _COMPILE)
+        blender.prepare("--background", "--python-expr", _COMPILE)
         yield blender
 
 

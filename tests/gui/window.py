@@ -86,15 +86,29 @@ class Blender:
     resources: Path
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
-    def run(self, *arguments: str) -> str:
-        """Run it without its window, with the settings that every act begins with. Returns what it
-        printed.
+    def prepare(self, *arguments: str) -> None:
+        """Run it without its window, with the settings that every act begins with.
 
         Raises:
             WindowError: it failed.
         """
         settings = _environment(self.version, self.folder)
-        return _run([self.command, "blender", *arguments], settings, _INSTALL_TIMEOUT_S)
+        _run([self.command, "blender", *arguments], settings, _INSTALL_TIMEOUT_S)
+
+    def run(self, *arguments: str) -> str:
+        """Run it without its window, with fresh settings. Returns what it printed.
+
+        Raises:
+            WindowError: it failed.
+        """
+        settings = _environment(self.version, self._fresh_folder(f"{next(self.numbers):02}"))
+        return _run([self.command, "blender", *arguments], settings, _PLAY_TIMEOUT_S)
+
+    def _fresh_folder(self, name: str) -> Path:
+        folder = self.folder / name
+        folder.mkdir()
+        shutil.copytree(self.resources, folder / "resources")
+        return folder
 
     def play(
         self,
@@ -116,9 +130,7 @@ class Blender:
             WindowError: Blender printed an error, crashed, or left something behind.
         """
         number = f"{next(self.numbers):02}"
-        folder = self.folder / number
-        folder.mkdir()
-        shutil.copytree(self.resources, folder / "resources")
+        folder = self._fresh_folder(number)
         plan = {
             "act": act,
             "antialiasing": antialiasing,

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sys
 from pathlib import Path
@@ -220,7 +219,8 @@ def keep_session(root: Path, number: int, picture: bytes) -> None:
         "input": {"model": "precision" if number % 2 == 0 else "swift"},
         "output": {"meshes": [{"_id": "ASSET_1", "status": "complete", "data": names}]},
     }
-    (folder / "session.json").write_text(json.dumps(document), encoding="utf-8")
+    seal = _module("api.cache").seal
+    (folder / "session.json").write_bytes(seal(document))
     for name, content in (("variation_0.obj", b"v 0 0 0\n"), ("variation_0.png", picture)):
         (folder / name).write_bytes(content)
         record = {
@@ -228,5 +228,5 @@ def keep_session(root: Path, number: int, picture: bytes) -> None:
             "sha256": hashlib.sha256(content).hexdigest(),
             "notes": {},
         }
-        (folder / f"{name}.json").write_text(json.dumps(record), encoding="utf-8")
+        (folder / f"{name}.json").write_bytes(seal(record))
     os.utime(folder, (1_763_900_000 + number, 1_763_900_000 + number))

@@ -72,7 +72,8 @@ def dropped(gui: Gui) -> Steps:
     yield 0.1
     gui.picture("which-importer")
     yield from _choose(gui, "C")
-    yield from gui.wait(lambda: gui.state.jobs, "nothing started")
+    # From the cache, it can be over before one looks.
+    yield from gui.wait(lambda: gui.state.jobs or _objects(), "nothing started")
     yield from gui.finished()
     gui.equal(len([o for o in _objects() if o.type == "MESH"]), MESHES, "meshes")
 
