@@ -8,6 +8,7 @@ stream, and some of what they write stands in the file that they read.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -127,12 +128,18 @@ def main() -> None:
         except Exception as error:  # noqa: BLE001 - whatever it is, the user gets an answer
             traceback.print_exc()
             answer(error=f"something unforeseen happened ({type(error).__name__})")
-    # As a Python module, Blender doesn't survive its exit with what is still registered then.
-    properties.unregister()
 
 
 if __name__ == "__main__":
+    code = 1
     try:
         main()
-    finally:  # nobody may be left to read an answer
+        code = 0
+    except Exception:  # noqa: BLE001 - nobody may be left to read an answer, or this
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
+    finally:
         _remove_temporary_files()
+        # Not by Python's way out: as a module of Python, Blender doesn't survive it with what is
+        # still registered then; 4.5 hangs for good.
+        os._exit(code)

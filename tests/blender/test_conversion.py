@@ -9,6 +9,7 @@ import json
 import math
 import os
 import re
+import subprocess
 import sys
 import tempfile
 import textwrap
@@ -505,3 +506,26 @@ def test_without_a_process_it_works_in_place(
     assert kinds == sorted([*placed, *["MESH"] * 3, *["OBJECT"] * 8])
     assert before <= _everything()
     assert not list(temporary.iterdir())
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.3, 1.5])
+def test_a_background_blender_ends_with_who_started_it(tmp_path: Path, after_s: float) -> None:
+    folder = tmp_path / f"{worker.TEMPORARY_PREFIX}x"
+    folder.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-P", worker.__file__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "TMPDIR": str(folder)},
+    )
+    assert process.stdin is not None and process.stdout is not None
+    time.sleep(after_s)
+    process.stdin.close()
+    process.stdout.close()
+    try:
+        process.wait(30.0)
+    finally:
+        process.kill()
+        process.wait()
+    assert not folder.exists()
