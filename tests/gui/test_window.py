@@ -126,7 +126,7 @@ def test_a_session_is_imported_by_the_file_menu(blender: Blender, sample: Path) 
 
 def test_a_sessions_meshes_are_dropped(blender: Blender, sample: Path) -> None:
     elsewhere = blender.folder / "elsewhere"
-    elsewhere.mkdir()
+    elsewhere.mkdir(exist_ok=True)
     shutil.copy(sample / "retopo_mesh_0.obj", elsewhere / "chair.obj")
     blender.play("ways_in.dropped", folder=str(sample), elsewhere=str(elsewhere))
 
@@ -174,7 +174,7 @@ def test_another_retopology_is_requested_once(blender: Blender, service: StandIn
 
 def test_a_batch_is_browsed_as_an_asset_library(blender: Blender, sample: Path) -> None:
     library = blender.folder / "library"
-    library.mkdir()
+    library.mkdir(exist_ok=True)
     (library / "blender_assets.cats.txt").write_text(f"VERSION 1\n\n{OWN_CATALOG}\n")
     sources = [sample]
     for number, model in ((7100001, "precision"), (7100002, "swift")):
