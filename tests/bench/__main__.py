@@ -448,7 +448,7 @@ def _result_of(
 
 
 def _expect_faces(name: str, result: dict[str, Any], size: SessionSize) -> None:
-    expected = size.variations * size.faces
+    expected = size.variations * size.faces + size.source_faces
     if result["faces"] != expected:
         raise BenchError(f"{name}: {result['faces']:,} faces in the scene, not {expected:,}")
 

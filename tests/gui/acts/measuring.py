@@ -25,11 +25,13 @@ class _Heartbeat:
     def __init__(self) -> None:
         self.gaps_s: list[float] = []
         self._last_s = time.perf_counter()
-        bpy.app.timers.register(self._beat, first_interval=0.0)
+        # Blender knows a timer by the object, and a method is a new one whenever it is named.
+        self._timer = self._beat
+        bpy.app.timers.register(self._timer, first_interval=0.0)
 
     def stop(self) -> float:
         """End it. Returns the longest gap."""
-        bpy.app.timers.unregister(self._beat)
+        bpy.app.timers.unregister(self._timer)
         return max(self.gaps_s)
 
     def _beat(self) -> float:
