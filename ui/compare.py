@@ -13,6 +13,7 @@ from bpy.app.translations import pgettext_iface as iface_
 from ..scene import pages, rows
 from ..scene.compare import table
 from ..scene.measure.metrics import METRICS, Metric, MetricValue, value_text
+from . import changes
 from .overlay import text_points, text_width
 from .pages import draw_pages
 from .text import draw_text
@@ -262,23 +263,11 @@ _register, _unregister = bpy.utils.register_classes_factory(
 def register() -> None:
     """Show the panel, and look out for changes."""
     _register()
-    for handlers in _change_handlers():
-        handlers.append(_forget)
+    changes.watch(_forget)
 
 
 def unregister() -> None:
     """Take it away again."""
-    for handlers in _change_handlers():
-        handlers.remove(_forget)
+    changes.unwatch(_forget)
     _forget()
     _unregister()
-
-
-def _change_handlers() -> tuple[list[Any], ...]:
-    handlers = bpy.app.handlers
-    return (
-        handlers.depsgraph_update_post,
-        handlers.undo_post,
-        handlers.redo_post,
-        handlers.load_post,
-    )

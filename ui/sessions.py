@@ -5,13 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import bpy
 
 from ..scene import pages, rows
 from ..scene.compare.table import short_titles
-from . import thumbnails
+from . import changes, thumbnails
 from .overlay import text_points, text_width
 from .pages import draw_pages
 
@@ -202,23 +201,11 @@ _register, _unregister = bpy.utils.register_classes_factory((CSM_RETOPO_PT_sessi
 def register() -> None:
     """Show the panel, and look out for changes."""
     _register()
-    for handlers in _change_handlers():
-        handlers.append(_forget)
+    changes.watch(_forget)
 
 
 def unregister() -> None:
     """Take it away again."""
-    for handlers in _change_handlers():
-        handlers.remove(_forget)
+    changes.unwatch(_forget)
     _forget()
     _unregister()
-
-
-def _change_handlers() -> tuple[list[Any], ...]:
-    handlers = bpy.app.handlers
-    return (
-        handlers.depsgraph_update_post,
-        handlers.undo_post,
-        handlers.redo_post,
-        handlers.load_post,
-    )
