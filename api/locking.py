@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 if sys.platform == "win32":
     import msvcrt
@@ -16,6 +17,8 @@ else:
     import fcntl
 
 _RETRY_S = 0.02
+_TAKEN = (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
+"""What the system says of a lock that somebody else has."""
 
 
 @contextlib.contextmanager
@@ -27,23 +30,24 @@ def locked(path: Path, timeout_s: float = 10.0) -> Iterator[bool]:
     """
     # Where a lock is one of a file's bytes, as it is over NFS, it takes a file open for writing.
     with path.open("ab") as file:
-        yield _acquire(file, timeout_s)
+        yield _acquire(file.fileno(), timeout_s)
 
 
-def _acquire(file: IO[bytes], timeout_s: float) -> bool:
-    end_s = time.monotonic() + timeout_s
-    while True:
-        try:
-            if sys.platform == "win32":
-                file.seek(0)
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            else:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):  # somebody else has it
-            if time.monotonic() > end_s:
-                return False
-            time.sleep(_RETRY_S)
-        except OSError:
-            return False
+def try_lock(descriptor: int) -> bool | None:
+    """Lock the open file: whether it is ours now, None where there are no locks. Any thread."""
+    try:
+        if sys.platform == "win32":
+            os.lseek(descriptor, 0, os.SEEK_SET)  # from where the lock is counted
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         else:
-            return True
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return False if error.errno in _TAKEN else None
+    return True
+
+
+def _acquire(descriptor: int, timeout_s: float) -> bool:
+    end_s = time.monotonic() + timeout_s
+    while (is_ours := try_lock(descriptor)) is False and time.monotonic() <= end_s:
+        time.sleep(_RETRY_S)
+    return is_ours is True

@@ -20,12 +20,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..api.locking import try_lock
 from ..scene.report.models import REPORT_NAME
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
 
 HIDDEN = ".csm_retopo"
 BLEND_NAME = "session.blend"
@@ -51,7 +47,7 @@ class Lock:
         while True:
             descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
             try:
-                is_free = _lock(descriptor) is not False
+                is_free = try_lock(descriptor) is not False
                 # Who had it may have removed the file since it was opened.
                 is_current = is_free and _is_file_of(path, descriptor)
             except BaseException:
@@ -191,24 +187,12 @@ def is_scarce(folder: Path) -> bool:
         return False
 
 
-def _lock(descriptor: int) -> bool | None:
-    """Lock the file: whether it is ours now, None where there are no locks."""
-    try:
-        if sys.platform == "win32":
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return False if error.errno in (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK) else None
-    return True
-
-
 def _knows_locks(path: Path) -> bool:
     """Whether a file beside `path` can be locked at all."""
     probe = path.with_name(f"{secrets.token_hex(8)}.probe")
     descriptor = os.open(probe, os.O_CREAT | os.O_RDWR)
     try:
-        return _lock(descriptor) is not None
+        return try_lock(descriptor) is not None
     finally:
         os.close(descriptor)
         probe.unlink()

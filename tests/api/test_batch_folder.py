@@ -232,7 +232,7 @@ sys.stdin.read()
 def test_without_locks_a_live_run_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_output, "_lock", lambda descriptor: None)
+    monkeypatch.setattr(batch_output, "try_lock", lambda descriptor: None)
     first, second = Output(tmp_path), Output(tmp_path)
     first.open()
     first.staging(FIRST)
