@@ -213,7 +213,8 @@ def write_blend(cache: Cache, mesh: bpy.types.Mesh, result: ConvertedMesh) -> No
             with open(name, "r+b") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
                 os.fsync(file.fileno())
-            cache.forget(path)
+            # The file stays until the new one takes its place: another Blender may be loading it.
+            cache.distrust(path)
             os.replace(name, path)
     except BaseException:
         # Blender writes to `...@` first.

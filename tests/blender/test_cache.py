@@ -19,10 +19,11 @@ import sessions
 from sessions import nothing_left
 
 from bl_ext.user_default.csm_retopo import cli
-from bl_ext.user_default.csm_retopo.api.cache import Cache
+from bl_ext.user_default.csm_retopo.api.cache import Cache, hash_file
 from bl_ext.user_default.csm_retopo.api.jobs import FolderJob
-from bl_ext.user_default.csm_retopo.scene.background.converter import Converter
+from bl_ext.user_default.csm_retopo.scene.background.converter import Converted, Converter
 from bl_ext.user_default.csm_retopo.scene.layout import Facing
+from bl_ext.user_default.csm_retopo.scene.models import ConvertRequest
 from bl_ext.user_default.csm_retopo.scene.pipeline import Import
 from bl_ext.user_default.csm_retopo.scene.targets import SceneTarget
 from importers import Importers, flip, wait_until_clean
@@ -107,6 +108,26 @@ def test_two_blenders_on_one_cache_that_is_cleared(
     for answer in answers:
         assert answer["placed"] == undisturbed["placed"], answer["message"]
     assert wait_until_clean(importers) == []
+
+
+def test_a_mesh_is_never_missing_while_another_blender_converts_it_anew(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache")
+    obj = tmp_path / "mesh.obj"
+    obj.write_bytes(sessions.obj())
+    path = cache.folder("SESSION_1_1") / "mesh.blend"
+    request = ConvertRequest(str(obj), hash_file(obj), str(path))
+    converter = Converter(cache)
+    missing = 0
+    for attempt in range(20):
+        cache.distrust(path)
+        converter.submit(request)
+        while (answer := converter.poll()) is None:
+            missing += attempt > 0 and not path.exists()
+        assert isinstance(answer, Converted)
+        assert answer.mesh is not None
+    converter.close()
+    converter.join(5.0)
+    assert missing == 0
 
 
 def test_bits_flipped_on_disk(
