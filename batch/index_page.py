@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..scene.measure.metrics import METRICS
-from ..scene.report.page import POLICY, plain
+from ..scene.report import page
 
 NUMBERS = (
     *("faces", "triangle_count", "quad_ratio", "scaled_jacobian_mean", "poles_6_plus"),
@@ -36,17 +36,7 @@ def head() -> bytes:
         for each in (METRICS[key] for key in NUMBERS)
     ]
     parts = [
-        "<!DOCTYPE html>",
-        '<html lang="en">',
-        "<head>",
-        '<meta charset="utf-8">',
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        '<meta name="color-scheme" content="light dark">',
-        '<meta name="referrer" content="no-referrer">',
-        "<title>Retopology Sessions</title>",
-        f"<style>{style}</style>",
-        "</head>",
+        *page.head("Retopology Sessions", style),
         "<body>",
         body,
         f'<script type="application/json" id="metrics">{_json(metrics)}</script>',
@@ -104,7 +94,7 @@ def _json(value: object) -> str:
 
 
 def _text(value: object) -> str:
-    return plain(str(value))[:_LONGEST] if value is not None else ""
+    return page.plain(str(value))[:_LONGEST] if value is not None else ""
 
 
 def _number(value: object) -> int | float | None:

@@ -66,7 +66,7 @@ class SessionWork:
     @property
     def is_all_there(self) -> bool:
         """Whether there is nothing to do."""
-        return self.is_imported and is_all_there(self._folder, self._options)
+        return self.is_imported and _is_up_to_date(self._folder, self._options)
 
     def release(self) -> None:
         """End what is under way, and let others work on the session."""
@@ -181,18 +181,20 @@ def _told_best(fields: Mapping[str, Any]) -> Iterator[str]:
 
 def is_all_there(folder: Path, options: Options) -> bool:
     """Whether nothing is to be done for the session of this folder."""
-    return (
-        not options.force
-        and is_done(folder, options)
-        and not missing_pages(folder, options).wanted
-        and chosen_anew(folder, options) is None
-    )
+    return not options.force and is_done(folder, options) and _is_up_to_date(folder, options)
+
+
+def _is_up_to_date(folder: Path, options: Options) -> bool:
+    """Whether the session that is done has the pages and the choice that are asked for."""
+    return not missing_pages(folder, options).wanted and chosen_anew(folder, options) is None
 
 
 def chosen_anew(folder: Path, options: Options) -> dict[str, Any] | None:
     """The report of a session that is done, with the best by the rule of now; None if that is what
     it tells already. Raises OSError.
     """
+    if not options.best:
+        return None
     before = report.read_report(folder / REPORT_NAME)
     after = report.with_best(before, options.choice)
     return None if after == before else after

@@ -69,17 +69,7 @@ def page(report: Report, made_with: str) -> str:
     style = (_HERE / "page.css").read_text(encoding="utf-8")
     script = (_HERE / "page.js").read_text(encoding="utf-8")
     parts = [
-        "<!DOCTYPE html>",
-        '<html lang="en">',
-        "<head>",
-        '<meta charset="utf-8">',
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        '<meta name="color-scheme" content="light dark">',
-        '<meta name="referrer" content="no-referrer">',
-        f"<title>{_text(report.title)} · Retopology Report</title>",
-        f"<style>{style}</style>",
-        "</head>",
+        *head(f"{_text(report.title)} · Retopology Report", style),
         '<body data-view="all">',
         *_header(report),
         "<main>",
@@ -95,6 +85,23 @@ def page(report: Report, made_with: str) -> str:
         "",
     ]
     return "\n".join(parts)
+
+
+def head(title: str, style: str) -> list[str]:
+    """The lines of a page before its body; the title is HTML."""
+    return [
+        "<!DOCTYPE html>",
+        '<html lang="en">',
+        "<head>",
+        '<meta charset="utf-8">',
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        '<meta name="color-scheme" content="light dark">',
+        '<meta name="referrer" content="no-referrer">',
+        f"<title>{title}</title>",
+        f"<style>{style}</style>",
+        "</head>",
+    ]
 
 
 def _header(report: Report) -> Iterator[str]:
