@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -55,12 +56,18 @@ def find_api_url(environ: Mapping[str, str], preference: str = "") -> str:
         place = "the add-on's preferences"
     else:
         return DEFAULT_API_URL
-    if remote_file(url, Links.LOOPBACK).url is None or "?" in url or "#" in url:
+    if not _can_be_used(url):
         raise ConfigurationError(
             f"The service's address in {place} can't be used: it must look like {DEFAULT_API_URL} "
             "(http is for this machine only)"
         )
     return url.rstrip("/").removesuffix("/v3")
+
+
+@functools.lru_cache(maxsize=4)
+def _can_be_used(url: str) -> bool:
+    # Remembered: panels ask whenever they are drawn.
+    return remote_file(url, Links.LOOPBACK).url is not None and "?" not in url and "#" not in url
 
 
 def find_key(environ: Mapping[str, str], preference: str = "") -> str:

@@ -55,7 +55,8 @@ class CSM_RETOPO_PT_import(bpy.types.Panel):
 
         if state.message:
             draw_text(layout, context, state.message, "ERROR" if state.message_is_error else "INFO")
-        _draw_failures(layout, context, state)
+        if state.failures:
+            _draw_failures(layout, context, state)
 
 
 _MOST_FAILURES = 8

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import bpy
 
@@ -100,7 +101,9 @@ def _draw_gallery(layout: bpy.types.UILayout, context: bpy.types.Context, line: 
     active = context.active_object
     active_name = active.name if active is not None else ""
     grid = layout.grid_flow(row_major=True, columns=columns, even_columns=True, align=False)
-    objects = bpy.data.objects
+    collection = bpy.data.collections.get(line.collection_name)
+    # Blender looks at one after the other: a file has many more than a session.
+    objects: Any = collection.all_objects if collection is not None else {}
     for each in _pictures(context.scene, line):
         cell = grid.column(align=True)
         preview = objects.get(each.preview_name)

@@ -73,7 +73,7 @@ def enabling() -> dict[str, Any]:
 
 
 def script(api_url: str, key: str, session_id: str, folder: str) -> dict[str, Any]:
-    """What everybody would write first."""
+    """What everybody would write first: each mesh beside its preview image, with a label."""
     import requests
 
     longest_s = 0.0
@@ -93,7 +93,16 @@ def script(api_url: str, key: str, session_id: str, folder: str) -> dict[str, An
         before = time.perf_counter()
         bpy.ops.wm.obj_import(filepath=str(obj))
         longest_s = max(longest_s, time.perf_counter() - before)
-        bpy.data.images.load(str(png))
+        mesh_object = bpy.context.object
+        mesh_object.location.x = 3.0 * index
+        picture = bpy.data.objects.new(f"{index} Preview", None)
+        picture.empty_display_type = "IMAGE"
+        picture.data = bpy.data.images.load(str(png))
+        label = bpy.data.objects.new(f"{index} Label", bpy.data.curves.new(f"{index}", "FONT"))
+        label.data.body = f"Variation {index}: {len(mesh_object.data.polygons)} faces"
+        for each, below in ((picture, 2.0), (label, 4.0)):
+            each.location = (3.0 * index, -below, 0.0)
+            bpy.context.collection.objects.link(each)
     total_s = time.perf_counter() - start
     return {"total_s": total_s, "longest_call_s": longest_s, "faces": _faces()}
 

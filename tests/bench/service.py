@@ -82,7 +82,7 @@ def _main() -> None:
     parser.add_argument("--connect-latency", type=float, default=0.0)
     parser.add_argument("--bandwidth", type=float)
     parser.add_argument("--copies", type=int, default=0)
-    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("folders", type=Path, nargs="*")
     options = parser.parse_args()
     with StandIn(
         latency_s=options.latency,

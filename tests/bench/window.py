@@ -55,8 +55,9 @@ def imports(
 
 
 def draw_ms(blender: Blender, picture: Path) -> dict[str, float]:
-    """What the `draw` of each panel takes, with many sessions listed."""
-    facts = _play(blender, "drawing.long_list", picture=str(picture))
+    """What the `draw` of each panel takes, with many sessions listed and nothing left to set up."""
+    with serving([], Network()) as service:
+        facts = _play(blender, "drawing.long_list", service=service, picture=str(picture))
     return {name: value for name, value in facts.items() if name.endswith("_ms")}
 
 

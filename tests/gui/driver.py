@@ -210,10 +210,10 @@ class Gui:
             if time.monotonic() > deadline_s:
                 raise AssertionError(f"No button for {target} in {place.area_type}")
             if place == PREFERENCES:
-                yield from self._scroll(place)
+                yield from self.scroll(place)
             yield 0.1
 
-    def _scroll(self, place: Place) -> Steps:
+    def scroll(self, place: Place = SIDEBAR) -> Steps:
         """Turn the wheel to see what is further down."""
         window, region = _region(place)
         yield from self.move(region.x + region.width // 2, region.y + region.height // 2, window)

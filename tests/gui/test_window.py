@@ -107,6 +107,10 @@ def test_many_sessions_are_listed(blender: Blender, sample: Path) -> None:
     blender.play("drawing.long_list", picture=str(next(sample.glob("*.png"))))
 
 
+def test_the_pages_of_table_and_sessions_are_turned(blender: Blender) -> None:
+    blender.play("drawing.pages")
+
+
 def test_a_session_is_opened_again_from_the_cache(blender: Blender, service: StandIn) -> None:
     blender.play("recent.from_cache", service=service, session_id=SAMPLE_ID)
     assert len(service.api_requests) == 1

@@ -49,7 +49,30 @@ def long_list(gui: Gui) -> Steps:
     yield from gui.look("long-list")
 
 
-def make_session(session_id: str) -> None:
+def pages(gui: Gui) -> Steps:
+    """Leaf through the list of sessions and through the table."""
+    for number in range(12):
+        make_session(f"SESSION_1763900000_{number:07}", variations=0)
+    yield from gui.open_tab()
+    yield from _leaf_through(gui, "SESSIONS")
+    for number in range(12, 15):
+        make_session(f"SESSION_1763900000_{number:07}")
+    yield from gui.scroll()
+    yield from gui.scroll()
+    yield from _leaf_through(gui, "TABLE")
+
+
+def _leaf_through(gui: Gui, name: str) -> Steps:
+    for step, column, page in ((1, 0.75, 1), (-1, 0.15, 0), (1, 0.75, 1)):
+        yield from gui.click(f"turn_page(pages='{name}', step={step})", column=column)
+        yield from gui.wait(
+            lambda page=page: getattr(gui.state, f"{name.lower()}_page") == page,
+            f"{name} does not show page {page}",
+        )
+    yield from gui.look(f"second-page-{name.lower()}")
+
+
+def make_session(session_id: str, variations: int = VARIATIONS) -> None:
     """A session with all that an import brings, but for the shapes."""
     metrics = sys.modules[f"{MODULE}.scene.measure.metrics"].METRICS
     collection = bpy.data.collections.new(session_id)
@@ -58,7 +81,7 @@ def make_session(session_id: str) -> None:
     collection.csm_retopo.model = "swift"
     collection.csm_retopo.created_at = "2025-11-23T12:13:20.000Z"
     collection.csm_retopo.input_asset_id = "ASSET_1763900000_1000000"
-    for index in range(-1, VARIATIONS):
+    for index in range(-1, variations):
         name = f"Statue retopo {index + 1}" if index >= 0 else "Statue"
         values = {key: 8_000 + number + index for number, key in enumerate(metrics)}
         values |= {"quad_ratio": 0.9 + index / 100, "scaled_jacobian_mean": 0.8 + index / 100}

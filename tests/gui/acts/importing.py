@@ -167,6 +167,7 @@ def errors(gui: Gui) -> Steps:
     yield from gui.click("import_session(")
     yield from _error(gui, "one-web-page", "Imported 4 of 5")
     gui.check("retopo 2" in gui.state.message, gui.state.message)
+    before = contents()
     yield from gui.click("import_session(session_id")  # the row's Retry
     yield from gui.wait(
         lambda: not gui.state.jobs and "Imported 5 variations" in gui.state.message,
@@ -174,6 +175,14 @@ def errors(gui: Gui) -> Steps:
     )
     gui.equal(len(gui.state.failures), 0, "failed rows that are left")
     yield from gui.look("retried")
+    retried = contents()
+    yield from gui.to_viewport()
+    yield from gui.key("Z", ctrl=True)
+    yield from gui.look("retry-undone")
+    gui.equal(contents(), before, "the file after the undo")
+    yield from gui.key("Z", ctrl=True, shift=True)
+    yield from gui.look("retry-redone")
+    gui.equal(contents(), retried, "the file after the redo")
 
 
 def _error(gui: Gui, name: str, words: str) -> Steps:
