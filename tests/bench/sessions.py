@@ -78,12 +78,13 @@ def _grid(faces: int) -> tuple[int, int]:
 
 
 def _wavy(columns: int, rows: int, random: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Vertex positions (N, 3) of a grid that no two seeds bend alike."""
-    x, z = np.meshgrid(
-        np.linspace(0.0, columns / rows, columns + 1), np.linspace(0.0, 1.0, rows + 1)
-    )
+    """Vertex positions (N, 3) of a grid over one surface, which each seed follows as nearly as a
+    retopology follows its source: within a few thousandths of its size.
+    """
+    x, z = np.meshgrid(np.linspace(0.0, 1.0, columns + 1), np.linspace(0.0, 1.0, rows + 1))
     phase = random.uniform(0.0, 2 * math.pi, 2)
-    y = 0.1 * np.sin(9.0 * x + phase[0]) * np.cos(7.0 * z + phase[1])
+    own = 0.003 * np.sin(31.0 * x + phase[0]) * np.cos(23.0 * z + phase[1])
+    y = 0.1 * np.sin(9.0 * x + 0.5) * np.cos(7.0 * z + 1.0) + own
     positions = np.stack([x, z, y], axis=-1).reshape(-1, 3)
     return positions + random.uniform(-0.1, 0.1, positions.shape) / max(columns, rows)
 
