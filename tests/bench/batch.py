@@ -25,11 +25,10 @@ if TYPE_CHECKING:
 
 LATENCY = Network(latency_s=0.02)
 WITH_SOURCE = SessionSize("SESSION_1747336753_0000008", 4, 8_000, 100_000, source_faces=50_000)
-BARE = SessionSize("SESSION_1747336753_0000009", 4, 8_000, 100_000)
-SESSIONS = 40
 """As the service makes them, with the mesh that they were made from."""
-BARE_SESSIONS = 200
+BARE = SessionSize("SESSION_1747336753_0000009", 4, 8_000, 100_000)
 """The same without: hardly anything to compute, so that all else weighs as much as it can."""
+SESSIONS = 200
 EARLY = 20
 TIMEOUT_S = 3600.0
 
@@ -65,7 +64,6 @@ def measure(bench: Bench, sessions: int | None) -> None:
     bench.check(Limit("Dask, of the time of 2 jobs", dask["total_s"] / two["total_s"], 1.15, "x"))
     bench.check(Limit("2 jobs: time beyond converting", 100 * _overhead(two, 2), 15.0, "%"))
 
-    many = sessions or BARE_SESSIONS
     reporting.print_title(f"The same without a source, {many} sessions")
     with serving([bench.write(BARE)], LATENCY, copies=many) as service:
         ids = service.session_ids

@@ -17,6 +17,7 @@ version, theme and scale, and finds nothing that a person could not click.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib
 import json
 import os
@@ -442,6 +443,7 @@ class _Play:
         self._gui = Gui(plan)
         module, _, name = plan["act"].partition(".")
         self._steps: Steps = getattr(importlib.import_module(f"acts.{module}"), name)(self._gui)
+        self._leaves_at_once: bool = plan["leaves_at_once"]
         self._until: Until | None = None
         self._deadline_s = 0.0
         self._rest = _Rest()
@@ -477,6 +479,10 @@ class _Play:
             with contextlib.suppress(OSError, subprocess.SubprocessError):
                 self._gui.picture("failed")
         self._gui.save(problem)
+        if self._leaves_at_once:
+            sys.stdout.flush()
+            ctypes.CDLL(None).fflush(None)  # what Blender itself has printed
+            os._exit(0)
         bpy.ops.wm.quit_blender()
 
 

@@ -45,9 +45,10 @@ def test_an_import_by_id_is_cancelled_and_done_again_by_url(
 
 def test_urls_are_not_kept_by_blender(blender: Blender, service: StandIn) -> None:
     url = f"https://3d.example/artist@example.com/{SAMPLE_ID}?sig=CANARY"
-    # --debug-all has more, which itself ends in an abort.
-    debug = ("--debug", "--debug-events", "--debug-handlers", "--debug-wm", "--debug-python")
-    played = blender.play("secrets.overheard", *debug, service=service, url=url)
+    played = blender.play(
+        "secrets.overheard", "--debug-all", leaves_at_once=True, service=service, url=url
+    )
+    assert "Suzanne, sculpted" in played.output  # Blender tells what it does
     assert "CANARY" not in played.output
     assert "artist@example.com" not in played.output
 

@@ -118,12 +118,14 @@ class Blender:
         environment: dict[str, str] | None = None,
         timeout_s: float = _PLAY_TIMEOUT_S,
         antialiasing: str = "FXAA",
+        leaves_at_once: bool = False,
         **arguments: Any,
     ) -> Played:
         """Run an act in a new Blender, with fresh settings.
 
         `options` are Blender's, `arguments` the act's, and `antialiasing` is how edges are made
-        smooth in pictures.
+        smooth in pictures. What `leaves_at_once` doesn't quit: with --debug-all, that aborts, also
+        without any add-on.
 
         Raises:
             ActFailed: the act did not come to its end.
@@ -135,6 +137,7 @@ class Blender:
             "act": act,
             "antialiasing": antialiasing,
             "arguments": arguments,
+            "leaves_at_once": leaves_at_once,
             "number": f"{number}-{act.rpartition('.')[2].replace('_', '-')}",
             "paths": [str(HERE), str(HERE.parent / "blender")],
             "pictures": str(PICTURES / self.version),
