@@ -59,8 +59,9 @@ class _Lane:
 
 
 class Machine:
-    """Imports sessions here, `jobs` at a time, each with so many `processes`. Main thread only;
-    `close` it at the end. `tick` is called often.
+    """Imports sessions here, `jobs` at a time, each with so many `processes` of so many `threads`
+    (0: as many as there are processors). Main thread only; `close` it at the end. `tick` is called
+    often.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Machine:
         jobs: int,
         *,
         processes: int = 1,
+        threads: int = 1,
         tell: Tell = lambda session_id, line: None,
         tick: Callable[[], None] = lambda: None,
     ) -> None:
@@ -92,6 +94,7 @@ class Machine:
         )
         self._jobs = jobs
         self._processes = processes
+        self._threads = threads
         self._lanes: list[_Lane] = []
         self._ready: deque[SessionWork] = deque()
         self._taken: deque[Source] = deque()
@@ -177,7 +180,7 @@ class Machine:
             lane.work is None for lane in self._lanes
         ):
             limit = sessions.cache_limit_bytes()
-            self._lanes.append(_Lane(Converter(self._cache, limit, self._processes)))
+            self._lanes.append(_Lane(Converter(self._cache, limit, self._processes, self._threads)))
         for lane in self._lanes:
             if lane.work is None and self._ready:
                 lane.work = self._ready.popleft()

@@ -110,6 +110,8 @@ class Batch:
             self._options,
             jobs,
             processes=max(self._jobs // jobs, 1),
+            # A job is to take one processor, unless others would have nothing to do.
+            threads=1 if self.total > self._jobs else 0,
             tell=self._tell,
             tick=self._tick,
         )

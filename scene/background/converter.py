@@ -135,7 +135,8 @@ _spare = threading.Semaphore(PROCESSES - 1)
 class Converter:
     """Requests in, answers out. Make it on the main thread; its methods never block.
 
-    At its end, it makes the cache fit `cache_limit_bytes`.
+    At its end, it makes the cache fit `cache_limit_bytes`. Each of the `processes` uses as many
+    `threads`, 0 for as many as there are processors.
     """
 
     def __init__(
@@ -143,13 +144,14 @@ class Converter:
         cache: Cache,
         cache_limit_bytes: int = DEFAULT_LIMIT_BYTES,
         processes: int = PROCESSES,
+        threads: int = 0,
     ) -> None:
         self._cache = cache
         self._cache_limit_bytes = cache_limit_bytes
         self._requests: queue.SimpleQueue[_Queued] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._closed = threading.Event()
-        command = _command()
+        command = _command(threads)
         # What the cached files must match is read from bpy here, on the main thread.
         notes = conversion.notes_for("")
         self._servers = [_Server(command, cache, notes, self._closed) for _ in range(processes)]
@@ -451,18 +453,20 @@ def _to_json(request: Request) -> dict[str, Any]:
     return {"kind": type(request).__name__, "fields": report_models.to_json(request)}
 
 
-def _command() -> list[str] | None:
-    """How to start a background Blender, or None where that can't be done."""
+def _command(threads: int) -> list[str] | None:
+    """How to start a background Blender with so many threads, 0 for as many as it likes; None where
+    that can't be done.
+    """
     script = str(Path(__file__).with_name("worker.py"))
     if bpy.app.binary_path:
         return [
             bpy.app.binary_path,
             *("--background", "--factory-startup", "-noaudio", "--offline-mode"),
-            *("--python-exit-code", "1", "--python", script),
+            *("--threads", str(threads), "--python-exit-code", "1", "--python", script),
         ]
     if sys.executable and Path(sys.executable).stem.lower().startswith("python"):
         # -P: the script's folder is no place to find modules in.
-        return [sys.executable, "-P", script]
+        return [sys.executable, "-P", script, str(threads)]
     return None
 
 

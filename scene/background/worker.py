@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import json
 import os
 import queue
@@ -32,6 +33,21 @@ def _adopt_package() -> None:
     package = types.ModuleType("csm_retopo")
     package.__path__ = [str(Path(__file__).resolve().parents[2])]
     sys.modules["csm_retopo"] = package
+
+
+def _import_blender() -> None:
+    """Import Blender where it is a module, to use as many threads as the argument says.
+
+    The module takes no options; it uses as many as there were processors for it when it started.
+    """
+    if "bpy" in sys.modules:
+        return
+    threads = int(sys.argv[1])
+    if threads and hasattr(os, "sched_setaffinity"):
+        processors = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, sorted(processors)[:threads])
+        importlib.import_module("bpy")
+        os.sched_setaffinity(0, processors)
 
 
 def _answer(token: str, **fields: object) -> None:
@@ -85,6 +101,7 @@ def main() -> None:
     if hasattr(os, "nice"):
         os.nice(10)  # the artist's Blender comes first; on Windows, the parent sees to it
     requests = _Requests()
+    _import_blender()
     _adopt_package()
     from csm_retopo.api.cache import Cache
     from csm_retopo.api.errors import CsmError, FileError

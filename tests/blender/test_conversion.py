@@ -92,6 +92,38 @@ def volume(mesh: bpy.types.Mesh) -> float:
     return sum(a.dot(b.cross(c)) for a, b, c in corners) / 6
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere no module can be told")
+def test_a_process_with_one_thread_takes_one_processor(tmp_path: Path) -> None:
+    side = 400
+    rows = [f"v {x} {y} {math.sin(x + y)}" for y in range(side) for x in range(side)]
+    corners = (y * side + x + 1 for y in range(side - 1) for x in range(side - 1))
+    rows += [f"f {each} {each + 1} {each + side + 1} {each + side}" for each in corners]
+    path = tmp_path / "grid.obj"
+    path.write_text("\n".join(rows), encoding="ascii")
+    running = converter.Converter(Cache(tmp_path / "cache"), processes=1, threads=1)
+    try:
+        running.warm_up()
+        (server,) = running._servers
+        while server._process is None or not server._process._lines.empty():
+            time.sleep(0.05)
+        before_s, start_s = cpu_s(server._process._popen.pid), time.monotonic()
+        answer = converted(running, path)
+        took_s = time.monotonic() - start_s
+        used_s = cpu_s(server._process._popen.pid) - before_s
+    finally:
+        running.close()
+        running.join(5.0)
+    assert isinstance(answer, converter.Converted)
+    assert answer.mesh is not None
+    assert 0.1 < used_s < 1.1 * took_s
+
+
+def cpu_s(process_id: int) -> float:
+    """The time of a processor that all threads of a process have taken."""
+    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
 def test_an_obj_with_y_up_ends_with_z_up(convert: Convert) -> None:
     answer = convert(sessions.obj((1.0, 2.0, 3.0)))
     assert answer.mesh is not None
