@@ -453,7 +453,7 @@ def _to_json(request: Request) -> dict[str, Any]:
     return {"kind": type(request).__name__, "fields": report_models.to_json(request)}
 
 
-def _command(threads: int) -> list[str] | None:
+def _command(threads: int = 0) -> list[str] | None:
     """How to start a background Blender with so many threads, 0 for as many as it likes; None where
     that can't be done.
     """

@@ -324,7 +324,7 @@ def test_without_a_process_the_open_file_is_safe(
 ) -> None:
     bpy.ops.mesh.primitive_cube_add()
     before = set(bpy.data.user_map())
-    monkeypatch.setattr(converter, "_command", lambda: None)
+    monkeypatch.setattr(converter, "_command", lambda *_: None)
     session_id = add(service, 1)
     assert run(session_id) == 1
     assert "no background Blender starts" in run.report(session_id)["error"]

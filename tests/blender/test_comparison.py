@@ -201,7 +201,7 @@ def test_a_comparison_that_dies_costs_the_deviation_only(
         )
     )
     command = [sys.executable, str(script), worker.__file__]
-    monkeypatch.setattr(converter, "_command", lambda: command)
+    monkeypatch.setattr(converter, "_command", lambda *_: command)
     outcome = import_folder(sessions.new_folder(tmp_path / "folder", 3))
     assert outcome.imported == 3
     assert [is_compared(outcome, index) for index in range(3)] == [True, False, True]
@@ -212,7 +212,7 @@ def test_a_comparison_that_dies_costs_the_deviation_only(
 def test_without_a_process_it_is_compared_in_place(
     import_folder: ImportFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(converter, "_command", lambda: None)
+    monkeypatch.setattr(converter, "_command", lambda *_: None)
     bpy.ops.mesh.primitive_cube_add()
     bpy.ops.object.mode_set(mode="EDIT")
     outcome = import_folder(sessions.new_folder(tmp_path / "folder", 2))

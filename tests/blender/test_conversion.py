@@ -421,7 +421,7 @@ def unstable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         )
     )
     command = [sys.executable, str(script), worker.__file__]
-    monkeypatch.setattr(converter, "_command", lambda: command)
+    monkeypatch.setattr(converter, "_command", lambda *_: command)
     monkeypatch.setattr(converter, "TIMEOUT_S", 1.5)
 
 
@@ -471,7 +471,7 @@ def test_closing_does_not_wait_for_a_process_that_hangs(
 
 def test_a_process_ends_when_nobody_asks_any_more(run_blender: Callable[..., str]) -> None:
     code = f"import runpy; runpy.run_path({worker.__file__!r}, run_name='__main__')"
-    assert worker.MARK in run_blender(code, timeout_s=20)
+    assert worker.MARK in run_blender(code, "0", timeout_s=20)
 
 
 def test_whatever_goes_wrong_in_its_thread_there_is_an_answer(
@@ -507,7 +507,7 @@ def test_without_a_process_it_works_in_place(
     import_folder: Callable[[Path], Outcome],
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(converter, "_command", lambda: command)
+    monkeypatch.setattr(converter, "_command", lambda *_: command)
     cube = _artist_scene()
     collection = bpy.context.collection
     nodes = [
@@ -545,7 +545,7 @@ def test_a_background_blender_ends_with_who_started_it(tmp_path: Path, after_s: 
     folder = tmp_path / f"{worker.TEMPORARY_PREFIX}x"
     folder.mkdir()
     process = subprocess.Popen(
-        [sys.executable, "-P", worker.__file__],
+        [sys.executable, "-P", worker.__file__, "0"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

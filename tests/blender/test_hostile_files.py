@@ -101,7 +101,7 @@ def test_the_corpus_opens_nothing_and_breaks_nothing(
     assert has_strace or not IS_CI, "strace is not installed"
     if has_strace:
         traced = tracing.traced(command or [], log)
-        monkeypatch.setattr(converter, "_command", lambda: traced)
+        monkeypatch.setattr(converter, "_command", lambda *_: traced)
     corpus = meshes()
     paths = [mesh.write(tmp_path / "files" / str(n)) for n, mesh in enumerate(corpus.values())]
     before = {(each.id_type, each.name) for each in bpy.data.user_map()}

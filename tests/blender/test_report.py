@@ -266,7 +266,7 @@ def test_what_can_not_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert bpy.context.window_manager.csm_retopo.message_is_error
     assert sorted(os.listdir(tmp_path)) == ["in", "taken.html", "temporary"]
     monkeypatch.setattr(
-        "bl_ext.user_default.csm_retopo.scene.background.converter._command", lambda: None
+        "bl_ext.user_default.csm_retopo.scene.background.converter._command", lambda *_: None
     )
     with pytest.raises(RuntimeError, match="no background Blender starts"):
         write_report(filepath=str(tmp_path / "report.html"))

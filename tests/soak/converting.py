@@ -34,7 +34,7 @@ def main() -> None:
     paths = [Path(each) for each in names.read_text(encoding="utf-8").splitlines()]
     properties.register()
     command = converter._command() or []
-    converter._command = lambda: tracing.traced(command, log)
+    converter._command = lambda *_: tracing.traced(command, log)
     cache = Cache(root)
     running = converter.Converter(cache, processes=1)
     folder = cache.folder("SESSION_1_1")
