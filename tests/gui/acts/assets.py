@@ -74,6 +74,11 @@ def browse(gui: Gui) -> Steps:
     gui.check(dropped.library is None and dropped.asset_data is None, "it is an asset still")
     gui.equal(json.loads(dropped.csm_retopo.metrics)["faces"], len(dropped.data.polygons), "faces")
 
+    yield from gui.to_viewport()
+    yield from gui.key("Z", ctrl=True)
+    yield from gui.wait(lambda: not bpy.context.scene.objects[:], "the drop can't be undone")
+    yield from gui.look("undone")
+
 
 def _register(gui: Gui) -> Steps:
     """Add the folder in the preferences."""
