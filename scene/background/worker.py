@@ -17,6 +17,7 @@ import queue
 import shutil
 import sys
 import threading
+import time
 import traceback
 import types
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from typing import Any
 MARK = "csm-retopo:"
 TEMPORARY_PREFIX = "csm-retopo-process-"
 """How the names of folders begin that hold a process' temporary files."""
+_REMOVAL_ATTEMPTS = 50
 
 
 def _adopt_package() -> None:
@@ -92,8 +94,14 @@ class _Requests:
 def _remove_temporary_files() -> None:
     """Remove the folder for temporary files, which who started this process made for it alone."""
     folder = Path(os.environ.get("TMPDIR", ""))
-    if folder.name.startswith(TEMPORARY_PREFIX):
+    if not folder.name.startswith(TEMPORARY_PREFIX):
+        return
+    # What another thread makes or removes in it meanwhile can keep it from going.
+    for _ in range(_REMOVAL_ATTEMPTS):
         shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.02)
 
 
 def main() -> None:
