@@ -59,7 +59,7 @@ _KINDS = {
 START_TIMEOUT_S = 60.0
 TIMEOUT_S = 120.0
 TIMEOUT_S_PER_MB = 1.0
-LEFTOVER_AGE_S = 2.0
+LEFTOVER_AGE_S = 0.5
 """A folder that is younger, and that nobody holds, may be about to be held."""
 
 
