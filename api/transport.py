@@ -166,6 +166,7 @@ class Transport:
         courtesy: Courtesy | None = None,
     ) -> None:
         self.cancellation = cancellation
+        self._is_batch = courtesy is not None
         self._courtesy = courtesy or Courtesy(otherwise=connections)
         self.links = links
         self.own_host = own_host
@@ -319,8 +320,11 @@ class Transport:
             if asked is not None and asked.seconds is not None:
                 pause_s = max(pause_s, asked.seconds)
             is_too_long = pause_s > patience.longest_pause_s or time.monotonic() + pause_s >= last_s
-            # A failing server's pause may be about this file; 429 is about all of our requests.
-            if asked is not None and (not is_too_long or isinstance(error, RateLimited)):
+            # A failing server's pause may be about this file; 429 is about all of our requests. One
+            # that is longer than any of them waits would be the end of all: a batch, which has
+            # thousands, obeys; the few of an import may still be let through.
+            obeys = self._is_batch and isinstance(error, RateLimited)
+            if asked is not None and (not is_too_long or obeys):
                 self._courtesy.turns(asked.place).hold_off(pause_s)
             is_last = tried == patience.most_tries or in_vain >= patience.tries
             if is_too_long or is_last or busy >= patience.busy_tries:
