@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import socket
 import threading
@@ -20,6 +21,7 @@ from fetching import FILES, PATIENT, QUICK, SESSION_ID, download_job, run, sessi
 
 from csm_retopo.api import transport
 from csm_retopo.api.cancellation import Cancellation
+from csm_retopo.api.courtesy import Courtesy
 from csm_retopo.api.errors import Cancelled, CsmError, RateLimited, Unreachable
 from csm_retopo.api.exchange import Clock, Exchange
 from csm_retopo.api.jobs import FileKind
@@ -309,6 +311,24 @@ def test_who_comes_later_keeps_the_pause_too() -> None:
     with pytest.raises(Passing):
         client.get("http://127.0.0.1:9/", last_s=start_s + 10.0)
     assert time.monotonic() - start_s > 0.3
+    client.close()
+
+
+@pytest.mark.parametrize("is_batch", [False, True])
+def test_a_pause_of_a_day_ends_a_batch_but_not_an_import(is_batch: bool) -> None:
+    courtesy = Courtesy() if is_batch else None
+    client = Transport(Cancellation(), patience=QUICK, courtesy=courtesy)
+    asked = []
+
+    def refused(_last_s: float) -> None:
+        raise Passing(RateLimited(), Pause("127.0.0.1:8", 86400.0))
+
+    with pytest.raises(RateLimited):
+        client.retrying("http://127.0.0.1:8/a", refused, 10.0)
+    others_go_out = pytest.raises(RateLimited) if is_batch else contextlib.nullcontext()
+    with others_go_out:
+        client.retrying("http://127.0.0.1:8/b", asked.append, 10.0)
+    assert bool(asked) is not is_batch
     client.close()
 
 
