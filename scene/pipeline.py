@@ -7,7 +7,6 @@ window; a plain loop (`run`) calls it for scripts and batches.
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import time
 from collections.abc import Callable, Iterator
@@ -135,12 +134,6 @@ class Target(Protocol):
     def place_now(self) -> None:
         """Wait for the artist no longer."""
 
-    def take_mesh(self, session_id: str, planned: PlannedMesh) -> None:
-        """Do what can be done with a mesh while others are still on their way. Raises CsmError."""
-
-    def take_preview(self, session_id: str, index: int, preview: Preview) -> None:
-        """The same for a variation's preview image. Raises CsmError."""
-
     def put(self, plan: RowPlan, outcome: Outcome) -> Iterator[bool | None]:
         """Put it there, a bounded piece of work per step; None says that it only waits.
 
@@ -148,7 +141,7 @@ class Target(Protocol):
         """
 
     def discard(self, session_id: str) -> None:
-        """Take back what `take_...` and an unfinished `put` left."""
+        """Take back what an unfinished `put` left."""
 
 
 class Import(Stepwise):
@@ -385,8 +378,6 @@ class Import(Stepwise):
         if file.kind is FileKind.PREVIEW:
             self._tell(f"{outcome.name}: preview image {file.width} x {file.height}")
             outcome.preview = Preview(str(file.path), file.sha256, file.width, file.height)
-            with contextlib.suppress(CsmError):  # as below: `put` does it again
-                self._target.take_preview(self._session_id, file.index, outcome.preview)
             return
         folder = self._cache.root / self._session_id
         name = "source" if file.kind is FileKind.SOURCE else f"variation_{file.index}"
@@ -479,9 +470,6 @@ class Import(Stepwise):
         """Take a mesh that nothing more is to be done with but put it in place."""
         self._count_done()
         outcome.mesh = mesh
-        # What goes wrong here goes wrong again, and is told, when all is put in place.
-        with contextlib.suppress(CsmError):
-            self._target.take_mesh(self._session_id, _planned(outcome, mesh))
         self.outcome.warnings += [f"{outcome.name}: {each}" for each in mesh.warnings]
 
     def _count_done(self) -> None:

@@ -221,11 +221,16 @@ def _show() -> None:
 
 
 def redraw() -> None:
-    """Have the 3D views drawn again, and the sidebar with them. Main thread."""
+    """Have the sidebars of the 3D views drawn again. Main thread.
+
+    Not the views themselves: what takes a moment with a heavy scene has not changed.
+    """
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
             if area.type == "VIEW_3D":
-                area.tag_redraw()
+                for region in area.regions:
+                    if region.type == "UI":
+                        region.tag_redraw()
 
 
 @bpy.app.handlers.persistent

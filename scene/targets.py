@@ -16,7 +16,7 @@ from . import pending, placing, sessions
 from .assets.choice import Choice
 from .background.converter import Assembled, Converter, NoProcess
 from .layout import Facing
-from .models import Arrangement, AssembleRequest, PlannedMesh, Preview, PreviewSide, Role, RowPlan
+from .models import Arrangement, AssembleRequest, PreviewSide, Role, RowPlan
 from .pipeline import Outcome
 
 UNDO_MESSAGE = "Import Retopology Session"
@@ -62,37 +62,41 @@ class SceneTarget:
         """Wait for the artist no longer."""
         self.asked = True
 
-    def take_mesh(self, session_id: str, planned: PlannedMesh) -> None:
-        """Bring the mesh into the file already."""
-        placing.bring_mesh(self._scene(), session_id, planned)
-
-    def take_preview(self, session_id: str, index: int, preview: Preview) -> None:
-        """Bring the preview image into the file already."""
-        # `place` tries again, and tells if it fails again.
-        with contextlib.suppress(OSError):
-            placing.bring_preview(self._scene(), session_id, index, preview)
-
     def put(self, plan: RowPlan, outcome: Outcome) -> Iterator[bool | None]:
-        """Bring in what an undo took away since, a piece per step, then place all in one."""
-        # The scene is looked up each time: between two steps the artist can do anything.
-        for planned in plan.meshes:
-            self.take_mesh(plan.session_id, planned)
-            yield True
-            if planned.preview is not None:
-                self.take_preview(plan.session_id, planned.index, planned.preview)
-                yield True
-        yield None  # so that placing has a step of its own
-        while not self._may_place():
-            asks = self.when_ready is WhenReady.ASK
-            self.stage = "Ready to be placed" if asks else "Ready: waiting for Object Mode"
-            self.waits = True
-            yield None
-        self.stage = "Placing"
-        self.waits = self.asked = False
+        """Bring everything in, a piece per step, then place all of it in one."""
+        # Not before all is ready: whatever comes into the file has Blender draw the 3D views, and
+        # build its dependency graph, again.
+        while True:
+            while not self._may_place():
+                asks = self.when_ready is WhenReady.ASK
+                self.stage = "Ready to be placed" if asks else "Ready: waiting for Object Mode"
+                self.waits = True
+                yield None
+            self.stage = "Placing"
+            self.waits = False
+            yield from self._bring(plan)
+            yield None  # so that placing has a step of its own
+            if self._may_place():
+                break
+        self.asked = False
         outcome.warnings += placing.place(self._scene(), plan, self.facing, self.arrangement)
         if self.when_ready is not None and _in_object_mode():
             yield None  # Blender takes its time for large meshes
             _push_undo_step()
+
+    def _bring(self, plan: RowPlan) -> Iterator[bool]:
+        """Bring in what is not there yet."""
+        # The scene is looked up each time: between two steps the artist can do anything.
+        for planned in plan.meshes:
+            placing.bring_mesh(self._scene(), plan.session_id, planned)
+            yield True
+            if planned.preview is not None:
+                # `place` tries again, and tells if it fails again.
+                with contextlib.suppress(OSError):
+                    placing.bring_preview(
+                        self._scene(), plan.session_id, planned.index, planned.preview
+                    )
+                yield True
 
     def _may_place(self) -> bool:
         match self.when_ready:
@@ -134,12 +138,6 @@ class FileTarget:
 
     def place_now(self) -> None:
         """It never waits for anybody."""
-
-    def take_mesh(self, session_id: str, planned: PlannedMesh) -> None:
-        """Nothing is done ahead: the background Blender writes all at once."""
-
-    def take_preview(self, session_id: str, index: int, preview: Preview) -> None:
-        """Nothing is done ahead."""
 
     def put(self, plan: RowPlan, outcome: Outcome) -> Iterator[bool | None]:
         """Ask for the file and wait for it."""

@@ -384,9 +384,9 @@ def about_to_put(folder: Path, cache: Cache) -> Import:
 def under_way(folder: Path, cache: Cache) -> Import:
     """An import that has begun to put meshes into the open scene."""
     running = about_to_put(folder, cache)
-    running._step_once(0.0)
-    running._step_once(0.0)
-    assert len(bpy.data.meshes) == 4
+    while len(bpy.data.meshes) < 4:
+        running._step_once(0.0)
+    assert not bpy.data.objects
     return running
 
 
@@ -443,7 +443,7 @@ def test_an_artist_at_work_is_waited_for_and_can_undo(folder: Folder, cache: Cac
     for _ in range(5):
         running.step()
     assert not running.is_over
-    assert len(bpy.data.objects) == 1
+    assert len(bpy.data.objects) == len(bpy.data.meshes) == 1
     bpy.ops.object.mode_set(mode="OBJECT")
     bpy.ops.ed.undo_push(message="Object Mode")
     running.run()
@@ -455,6 +455,30 @@ def test_an_artist_at_work_is_waited_for_and_can_undo(folder: Folder, cache: Cac
     bpy.ops.ed.redo()
     assert len(bpy.data.objects) == 1 + 11
     assert len(objects("VARIATION")) == 3
+
+
+def test_an_artist_who_goes_to_work_while_it_is_brought_in_is_waited_for(
+    folder: Folder, cache: Cache
+) -> None:
+    bpy.ops.mesh.primitive_cube_add()
+    cube = bpy.context.object
+    target = SceneTarget(bpy.context.scene.session_uid, Facing.FRONT, WhenReady.OBJECT_MODE)
+    running = Import(FolderJob(folder, cache), target, converter.Converter(cache))
+    running.start()
+    while len(bpy.data.meshes) < 1 + 4:
+        running._step_once(0.01)
+    bpy.ops.object.mode_set(mode="EDIT")
+    while not running.waits_for_artist:
+        running.step(0.01)
+    assert running.stage == "Ready: waiting for Object Mode"
+    assert list(bpy.data.objects) == [cube]
+    assert cube.mode == "EDIT"
+    running.place()
+    running.run()
+    running.close(2.0)
+    assert cube.mode == "EDIT"
+    assert len(objects("VARIATION")) == 3
+    assert len(bpy.data.meshes) == 1 + 4
 
 
 def test_cancelled_while_placing(folder: Folder, cache: Cache) -> None:
