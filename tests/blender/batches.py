@@ -7,12 +7,14 @@ For the soak tests, too: it needs no Blender itself.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 _RUN = """
@@ -50,8 +52,17 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 def wait_until_begun(output: Path, process: subprocess.Popen[str]) -> None:
     """Return when it has made its folder, where it works on sessions."""
+    _wait_until(lambda: any(output.glob(".csm_retopo/run-*/")), process)
+
+
+def done_sessions(output: Path) -> int:
+    """How many sessions are there whole."""
+    return sum(1 for _ in output.glob("*/session.blend"))
+
+
+def _wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
     end = time.monotonic() + TIMEOUT_S
-    while not any(output.glob(".csm_retopo/run-*/")) and process.poll() is None:
+    while not condition() and process.poll() is None:
         assert time.monotonic() < end
         time.sleep(0.01)
 
@@ -71,19 +82,22 @@ def kill_until_done(
     output: Path,
     arguments: list[str | Path],
     kills: int,
-    within_s: float,
+    sessions: int,
     python: str | Path = sys.executable,
 ) -> list[int]:
-    """Kill the batch (SIGKILL) so often, at random moments within so long a time of work; then let
-    it get done. After every kill, what is there of a session is all of it.
+    """Kill the batch (SIGKILL) so often, at random moments of its work on so many sessions; then
+    let it get done. After every kill, what is there of a session is all of it.
 
     Returns how many sessions were there after each kill.
     """
-    there = []
-    for _ in range(kills):
+    there = [0]
+    for left in range(kills, 0, -1):
+        # So that the last kill, too, comes while there is work.
+        goal = there[-1] + random.randint(0, (sessions - there[-1]) // left // 2)
         process = start(output, *arguments, python=python)
         wait_until_begun(output, process)
-        time.sleep(random.uniform(0.0, within_s))
+        _wait_until(functools.partial(_has_done, output, goal), process)
+        time.sleep(random.uniform(0.0, 0.1))
         process.kill()
         process.communicate(timeout=TIMEOUT_S)
         for folder in output.iterdir():
@@ -93,8 +107,12 @@ def kill_until_done(
                     ["report.json"],
                     ["report.json", "session.blend", "thumbnails.webp"],
                 )
-        there.append(sum(1 for _ in output.glob("*/session.blend")))
+        there.append(done_sessions(output))
     process = start(output, *arguments, python=python)
     said = finish(process)
     assert process.returncode == 1, said  # one of them is not known
-    return there
+    return there[1:]
+
+
+def _has_done(output: Path, sessions: int) -> bool:
+    return done_sessions(output) >= sessions

@@ -135,14 +135,15 @@ def test_every_tenth_is_unknown(
 
 def test_killed_and_started_again(service: StandIn, tmp_path: Path) -> None:
     """At three random moments; tests/soak has more of them."""
-    path = write_list(tmp_path, [*sessions.serve(service, 12), sessions.new_id()])
+    path = write_list(tmp_path, [*sessions.serve(service, 40), sessions.new_id()])
     arguments: list[str | Path] = ["--from-file", path, "--jobs", "2"]
     undisturbed = batches.start(tmp_path / "undisturbed", *arguments)
     batches.finish(undisturbed)
     assert undisturbed.returncode == 1
-    batches.kill_until_done(tmp_path / "killed", arguments, 3, 2.5)
+    there = batches.kill_until_done(tmp_path / "killed", arguments, 3, 40)
+    assert there[0] < 40
     expected = batches.tree(tmp_path / "undisturbed")
-    assert len(expected) == 12 * 3 + 1 + 3
+    assert len(expected) == 40 * 3 + 1 + 3
     assert batches.tree(tmp_path / "killed") == expected
 
 

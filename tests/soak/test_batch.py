@@ -26,7 +26,7 @@ from standin import StandIn  # noqa: E402
 from tools import environments, extension  # noqa: E402
 
 KILLS = 20
-SESSIONS = 60
+SESSIONS = 200
 THOUSANDS = int(os.environ.get("CSM_RETOPO_SOAK_SESSIONS", "5000"))
 RESULTS = extension.ROOT / "build" / "soak" / "batch.json"
 BOX = b"""v 0 0 0\nv 0 0 1\nv 0 1 0\nv 0 1 1\nv 1 0 0\nv 1 0 1\nv 1 1 0\nv 1 1 1
@@ -85,7 +85,8 @@ def test_killed_at_any_moment(python: Path, service: StandIn, tmp_path: Path) ->
     said = undisturbed.communicate(timeout=1800)[0]
     assert undisturbed.returncode == 1, said
     output = tmp_path / "killed"
-    there = batches.kill_until_done(output, arguments, KILLS, 4.0, python)
+    there = batches.kill_until_done(output, arguments, KILLS, SESSIONS - 1, python)
+    assert there[-1] < SESSIONS - 1, "it was done before it was killed so often"
     assert batches.tree(output) == batches.tree(tmp_path / "undisturbed")
     note(kills=KILLS, sessions_after_each_kill=there)
 
