@@ -139,18 +139,23 @@ class Session:
             raise NoVariations(self.session_id)
 
 
+def is_session_id(text: str) -> bool:
+    """Whether it is a session ID and nothing else."""
+    return bool(_SESSION_ID.fullmatch(text)) and len(text) <= _SESSION_ID_LIMIT
+
+
 def find_session_id(text: str) -> str:
     """The session ID in `text`: bare, with blanks around it, or inside a pasted URL.
 
     Raises InvalidSessionID.
     """
     text = text.strip()
-    if _SESSION_ID.fullmatch(text) and len(text) <= _SESSION_ID_LIMIT:
+    if is_session_id(text):
         return text
     if "/" in text:
         # Whole path segments or query values only: `SESSION_1_2.obj` is a file's name, no ID.
         for part in re.split(r"[^\w.~-]+", unquote(text)):
-            if _SESSION_ID.fullmatch(part) and len(part) <= _SESSION_ID_LIMIT:
+            if is_session_id(part):
                 return part
     raise InvalidSessionID
 

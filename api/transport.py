@@ -254,7 +254,8 @@ class Transport:
         host = _host(url)
         sent = {"User-Agent": "csm-retopo", "Accept-Encoding": "identity", **(headers or {})}
         proxies = {} if is_loopback(host) else requests.utils.get_environ_proxies(url)
-        if any(proxy.lower().startswith("socks") for proxy in proxies.values()):
+        proxy = requests.utils.select_proxy(url, proxies) or ""
+        if proxy.lower().startswith("socks"):
             # Their connections are made elsewhere: nothing would bound them.
             raise Unreachable(host, "the proxy that is set can't be used")
         turns = self._courtesy.turns(urlsplit(url).netloc)

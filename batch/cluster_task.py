@@ -88,7 +88,7 @@ class Blenders:
                 if process.poll() is None:
                     return process
                 self._all.remove(process)
-        command = shlex.split(os.environ.get(COMMAND_VARIABLE) or USUAL_COMMAND)
+        command = _split(os.environ.get(COMMAND_VARIABLE) or USUAL_COMMAND)
         try:
             process = subprocess.Popen(
                 [*command, "serve"],
@@ -135,3 +135,10 @@ def task(plugin: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
         return answer
 
     return import_session
+
+
+def _split(command: str) -> list[str]:
+    """The words of a command line. In Windows' paths, a backslash is one."""
+    if os.name != "nt":
+        return shlex.split(command)
+    return [word.strip('"') for word in shlex.split(command, posix=False)]

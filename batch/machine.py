@@ -98,6 +98,7 @@ class Machine:
         self._lanes: list[_Lane] = []
         self._ready: deque[SessionWork] = deque()
         self._taken: deque[Source] = deque()
+        self._is_full = False
         self._asked_at_s = 0.0
         self._pruned_at_s = time.monotonic()
 
@@ -201,6 +202,7 @@ class Machine:
             reason = error.strerror or type(error).__name__
             text = f"{self._output.folder} can't be written ({reason})"
             if is_full(error):
+                self._is_full = True
                 text = str(self._disk_full())
             result = SessionResult(name, Status.FAILED, error=text)
         except Exception as error:  # noqa: BLE001 - the other sessions go on
@@ -215,7 +217,10 @@ class Machine:
 
     def _stop_if_full(self, result: SessionResult) -> None:
         """Raise DiskFull if that is why the session was not imported: no other could be."""
-        if not result.is_whole and any(map(is_scarce, (self._output.folder, self._cache.root))):
+        if result.is_whole:
+            return
+        # A quota can be used up where the disk has room.
+        if self._is_full or any(map(is_scarce, (self._output.folder, self._cache.root))):
             raise self._disk_full()
 
     def _disk_full(self) -> DiskFull:

@@ -90,6 +90,8 @@ class SessionWork:
         if not self.is_imported:
             outcome = yield from self._import(staged, converter, tell)
             status = _status(outcome)
+            if not outcome.is_complete and outcome.imported < _imported_before(self._folder):
+                return self._kept(status, outcome)
             fields = report.report(self.source.session_id, outcome, self._choice)
             report.write_report(staged / REPORT_NAME, fields)
             messages = [*outcome.warnings, outcome.summary(), *_told_best(fields)]
@@ -162,6 +164,15 @@ class SessionWork:
             running.cancel()
         return running.error is None, running.conclusion("Report")[0]
 
+    def _kept(self, status: Status, outcome: Outcome) -> SessionResult:
+        """The result where an earlier run brought more, which stays as it is."""
+        text = f"{outcome.summary()}; what was imported before stays"
+        fields = report.read_report(self._folder / REPORT_NAME)
+        error, messages = (text, ()) if status is Status.FAILED else ("", (text,))
+        return SessionResult(
+            self.source.session_id, status, self._folder, "", error, messages, fields
+        )
+
     def _result(self, status: Status, messages: tuple[str, ...]) -> SessionResult:
         try:
             fields: dict[str, Any] = report.read_report(self._folder / REPORT_NAME)
@@ -170,6 +181,17 @@ class SessionWork:
         return SessionResult(
             self.source.session_id, status, self._folder, "", fields.get("error"), messages, fields
         )
+
+
+def _imported_before(folder: Path) -> int:
+    """How many variations are in the session's folder."""
+    try:
+        fields = report.read_report(folder / REPORT_NAME)
+        if not (folder / BLEND_NAME).is_file():
+            return 0
+        return sum(each["status"] == "imported" for each in fields["variations"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
 
 
 def _told_best(fields: Mapping[str, Any]) -> Iterator[str]:
@@ -185,8 +207,12 @@ def is_all_there(folder: Path, options: Options) -> bool:
 
 
 def _is_up_to_date(folder: Path, options: Options) -> bool:
-    """Whether the session that is done has the pages and the choice that are asked for."""
-    return not missing_pages(folder, options).wanted and chosen_anew(folder, options) is None
+    """Whether the session that is done has the pages and the choice that are asked for. Of one
+    that is kept on another machine, the pages are there, too.
+    """
+    is_here = (folder / BLEND_NAME).is_file()
+    has_pages = not (is_here and missing_pages(folder, options).wanted)
+    return has_pages and chosen_anew(folder, options) is None
 
 
 def chosen_anew(folder: Path, options: Options) -> dict[str, Any] | None:

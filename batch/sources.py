@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..api.cache import SESSION_NAME
 from ..api.errors import CsmError
 from ..api.jobs import read_folder_session
-from ..api.session import find_session_id
+from ..api.session import find_session_id, is_session_id
 from .models import Source
 
 
@@ -31,7 +32,7 @@ def find_sources(texts: Iterable[str]) -> list[Source]:
 
 def _find_source(text: str) -> Source:
     try:
-        if "://" not in text and os.path.isdir(text):
+        if "://" not in text and os.path.isdir(text) and not _is_result(text):
             folder = Path(text).absolute()
             session_id = read_folder_session(folder).session_id
             return Source(session_id, session_id, folder)
@@ -39,6 +40,13 @@ def _find_source(text: str) -> Source:
         return Source(session_id, session_id)
     except CsmError as error:
         return Source(shown(text), problem=str(error))
+
+
+def _is_result(text: str) -> bool:
+    """Whether it is an ID, and the folder of that name no session but what a batch made of it: the
+    batch was started in its own output folder.
+    """
+    return is_session_id(text) and not os.path.isfile(os.path.join(text, SESSION_NAME))
 
 
 def _is_comment(line: str) -> bool:

@@ -85,29 +85,42 @@ class Summary:
         """Write the files; each appears whole or stays what it was. Raises OSError."""
         start = time.monotonic()
         self._collect()
+        failed: OSError | None = None
         try:
-            self._replace(CSV_NAME, self._csv())
-            self._replace(JSON_NAME, self._json())
-            self._replace(INDEX_NAME, self._index())
+            parts = ((CSV_NAME, self._csv), (JSON_NAME, self._json), (INDEX_NAME, self._index))
+            for name, content in parts:
+                try:
+                    self._replace(name, content())
+                except OSError as error:  # on Windows, a file that is open in a spreadsheet
+                    failed = failed or error
         finally:
             self._written_at_s = time.monotonic()
             took_s = self._written_at_s - start
             self._wanted_pause_s = max(_INTERVAL_S, took_s / _SHARE)
+        if failed is not None:
+            raise failed
 
     def close(self) -> None:
         """Write the files for the last time. Raises OSError."""
         try:
             self.write()
+            # Another run may have written its last ones meanwhile, which these have replaced.
+            while self._collect():
+                self.write()
         finally:
             self._file.close()
 
-    def _collect(self) -> None:
-        """Take in the sessions that other runs have put there, or changed."""
+    def _collect(self) -> bool:
+        """Take in the sessions that other runs have put there, or changed. Returns whether there
+        are any.
+        """
+        found = False
         for folder in self._output.sessions():
             with contextlib.suppress(OSError):
                 known = self._pieces.get(folder.name)
                 if known is None or known[0] != _stamp(folder):
-                    self._take(folder)
+                    found |= self._take(folder)
+        return found
 
     def _take(self, folder: Path) -> bool:
         """Take in the session in this folder. Returns whether there is one. Raises OSError."""

@@ -76,7 +76,7 @@ function addTask(job, name, sources) {
     // task fails only if nothing of it could be done; the report of each session tells the rest.
     let args = ["--background", "--online-mode", "--command", "csm_retopo", "import"]
         .concat(sources, ["--output", settings.output_path || settings.output, "--some-may-fail"]);
-    if (settings.jobs > 1) {
+    if (settings.jobs) {
         args.push("--jobs", `${settings.jobs}`);
     }
     if (settings.asset_library) {

@@ -407,7 +407,12 @@ class Import(Stepwise):
         if request.blend not in self._outcome_of:
             return
         if isinstance(answer, NoProcess):
-            answer = run_here(self._cache, request)
+            # A batch has other sessions, which a file that crashes Blender would take with it.
+            answer = (
+                Converted(request, None, "no background Blender starts")
+                if self._target.needs_converter
+                else run_here(self._cache, request)
+            )
         assert isinstance(answer, Converted)
         outcome = self._outcome_of[request.blend]
         if isinstance(request, CompareRequest):

@@ -131,7 +131,7 @@ def _copied(data: bytes | bytearray, name: str) -> Iterator[Path]:
     """A file of the data, in a folder of its own. Raises CacheError."""
     with contextlib.ExitStack() as stack:
         try:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="csm-retopo-"))
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="csm-retopo-mesh-"))
             copy = Path(folder) / name
             copy.write_bytes(data)
         except OSError as error:

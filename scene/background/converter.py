@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import queue
+import re
 import secrets
 import shutil
 import subprocess
@@ -57,11 +58,16 @@ _KINDS = {
 """What a request is called to the process, and to the artist what works on it."""
 
 START_TIMEOUT_S = 60.0
+START_AGAIN_S = 30.0
+"""A machine that was short of memory or of processes for a moment may have them again."""
 TIMEOUT_S = 120.0
 TIMEOUT_S_PER_MB = 1.0
 LEFTOVER_AGE_S = 0.5
 """A folder that is younger, and that nobody holds, may be about to be held."""
 
+
+_TEMPORARY_NAME = re.compile(r"csm-retopo-(process|report|mesh)-[a-z0-9_]{8}")
+"""A folder that `tempfile` has made for us."""
 
 _LINE_LIMIT = 2**26
 """How many characters of a line are held in memory; no answer is as long."""
@@ -268,6 +274,7 @@ class _Server:
         self._notes = notes
         self._closed = closed
         self._process: _Process | None = None
+        self._again_at_s = 0.0
 
     def serve(self, request: Request) -> Answer:
         """Find in the cache what is asked for, or have the process make it."""
@@ -296,21 +303,25 @@ class _Server:
 
     def start_process(self) -> None:
         """Start the process, unless it runs or none can be started."""
-        if self._command is None or self._closed.is_set():
+        if self._command is None or self._closed.is_set() or time.monotonic() < self._again_at_s:
             return
         if self._process is not None and self._process.is_alive:
             return
-        try:
-            self._process = _Process(self._command)
-        except OSError as error:
-            log.warning("no background Blender: %s", error.strerror)
-            self._command = None
+        for pause_s in (0.5, 2.0, 0.0):
+            try:
+                self._process = _Process(self._command)
+                break
+            except OSError as error:
+                log.warning("no background Blender: %s", error.strerror)
+                self._closed.wait(pause_s)
+        else:
+            self._again_at_s = time.monotonic() + START_AGAIN_S
             return
         if self._closed.is_set() or not self._process.wait_until_ready(START_TIMEOUT_S):
             self.end()
             if not self._closed.is_set():
                 log.warning("the background Blender does not start")
-                self._command = None
+                self._again_at_s = time.monotonic() + START_AGAIN_S
 
     def kill(self) -> None:
         """End the process at once, without waiting."""
@@ -484,6 +495,8 @@ def _remove_leftover_folders() -> None:
     """Remove the temporary files of processes that were killed together with their Blender."""
     now = time.time()
     for folder in Path(tempfile.gettempdir()).glob("csm-retopo-*"):
+        if not _TEMPORARY_NAME.fullmatch(folder.name):
+            continue  # the artist's own
         with contextlib.suppress(OSError), if_free(folder) as free:
             can_tell = free and folder.name.startswith(TEMPORARY_PREFIX)
             limit_s = LEFTOVER_AGE_S if can_tell else 24 * IN_USE_S

@@ -341,3 +341,11 @@ def test_a_proxy_that_nothing_bounds_is_not_used(
     monkeypatch.setenv("HTTPS_PROXY", f"{kind}://127.0.0.1:1")
     assert "the proxy that is set can't be used" in through_proxy("https://files.example/a")
     assert connected == []
+
+
+def test_a_proxy_for_something_else_is_no_hindrance(monkeypatch: pytest.MonkeyPatch) -> None:
+    with proxy(monkeypatch) as heard:
+        for name in ("ALL_PROXY", "FTP_PROXY"):
+            monkeypatch.setenv(name, "socks5://127.0.0.1:1")
+        through_proxy("https://files.example/a")
+        assert heard

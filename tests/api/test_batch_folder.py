@@ -265,3 +265,52 @@ def test_sources(tmp_path: Path) -> None:
     sources = find_sources(read_list(path))
     assert [each.name for each in sources] == [FIRST, SECOND, "nonsense", "the URL given"]
     assert [bool(each.problem) for each in sources] == [False, False, True, True]
+
+
+def test_a_batch_started_in_its_own_output_folder_knows_ids(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in (FIRST, SECOND):
+        (tmp_path / name).mkdir()
+    (tmp_path / FIRST / "report.json").write_text("{}")
+    (tmp_path / SECOND / "session.json").write_text("<html>")
+    first, second = find_sources([FIRST, SECOND])
+    assert (first.session_id, first.folder, first.problem) == (FIRST, None, "")
+    assert second.problem  # that is a session folder, and says what is wrong with it
+
+
+def test_a_summary_file_that_is_open_elsewhere_stops_no_other(
+    output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = Path.replace
+
+    def refuse(self: Path, target: Path) -> Path:
+        if self.name == "summary.csv":
+            raise PermissionError(13, "Permission denied")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    put(output, report(FIRST, "One"))
+    summary = Summary(output)
+    with pytest.raises(PermissionError):
+        summary.close()
+    assert [each["session_id"] for each in reported(output.folder)] == [FIRST]
+    assert FIRST in (output.folder / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_last_summary_has_what_came_while_it_was_written(
+    output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(output, report(FIRST, "One"))
+    summary = Summary(output)
+    write = Summary.write
+
+    def write_while_another_ends(self: Summary) -> None:
+        write(self)
+        if not (output.folder / SECOND).exists():
+            put(output, report(SECOND, "Two"))
+
+    monkeypatch.setattr(Summary, "write", write_while_another_ends)
+    summary.close()
+    assert [each["session_id"] for each in reported(output.folder)] == [FIRST, SECOND]

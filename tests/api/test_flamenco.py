@@ -73,6 +73,11 @@ def test_options() -> None:
     ]
 
 
+def test_one_job_is_one_job() -> None:
+    (task,) = compile_job(sessions=IDS[0], output="/out", jobs=1)
+    assert task.arguments[-2:] == ["--jobs", "1"]
+
+
 def test_five_thousand_sessions() -> None:
     ids = [f"SESSION_1747336753_{number:07}" for number in range(5000)]
     tasks = compile_job(sessions=" ".join(ids), output="/out", block_size=1000)

@@ -178,19 +178,29 @@ def test_two_batches_share_a_folder(service: StandIn, tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path / "out")) == sorted([*ids, *batches.SUMMARY_FILES])
 
 
-def test_a_full_disk(service: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("reason", "scarce_bytes"), [(errno.ENOSPC, 2**80), (errno.EDQUOT, 0), (errno.ENOSPC, 0)]
+)
+def test_a_full_disk(
+    service: StandIn,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    reason: int,
+    scarce_bytes: int,
+) -> None:
+    """Also where there is room, but no quota or no inode is left."""
     ids = sessions.serve(service, 6)
     publish = batch_output.Output.publish
 
     def fill(self: batch_output.Output, session_id: str) -> Path:
         if session_id in ids[2:]:
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise OSError(reason, os.strerror(reason))
         return publish(self, session_id)
 
     results = []
     with monkeypatch.context() as patch:
         patch.setattr(batch_output.Output, "publish", fill)
-        patch.setattr(batch_output, "_SCARCE_BYTES", 2**80)
+        patch.setattr(batch_output, "_SCARCE_BYTES", scarce_bytes)
         with pytest.raises(CsmError, match="There is no room left on the disk of"):
             results.extend(batch.run(ids, tmp_path / "out", jobs=1))
     assert [each.is_whole for each in results] == [True, True, False]
@@ -206,3 +216,73 @@ def test_what_others_left_in_the_folder_stays(service: StandIn, tmp_path: Path) 
     assert [each.is_whole for each in batch.run([session_id], tmp_path / "out")] == [True]
     assert note.read_text() == "mine"
     assert (note.parent / "session.blend").is_file()
+
+
+def test_what_was_imported_stays_when_a_later_run_brings_less(
+    service: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = sessions.serve(service, 2, 3)
+    output = tmp_path / "out"
+    assert all(each.is_whole for each in batch.run([first, second], output))
+    before = batches.tree(output / first), batches.tree(output / second)
+    forced = batch.Options(force=True)
+    service.add_fault(f"*{second}/retopo_mesh_1.obj", Fault("status", status=404), times=None)
+    (partly,) = batch.run([second], output, options=forced)
+    assert str(partly.status) == "partly"
+    with monkeypatch.context() as patch:
+        patch.setenv("CSM_API_KEY", "wrong")
+        (failed,) = batch.run([first], output, options=forced)
+    assert str(failed.status) == "failed"
+    assert failed.error is not None
+    assert failed.error.endswith("; what was imported before stays")
+    assert (batches.tree(output / first), batches.tree(output / second)) == before
+    imported = [
+        each["status"] for name in (first, second) for each in summary(output)[name]["variations"]
+    ]
+    assert imported == ["imported"] * 6
+    assert not list(output.glob(".*"))
+
+
+def test_a_background_blender_that_can_not_be_started_for_a_moment(
+    service: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = []
+    process = converter._Process
+
+    def start(command: list[str]) -> object:
+        tries.append(command)
+        if len(tries) == 1:
+            raise OSError(errno.ENOMEM, "Cannot allocate memory")
+        return process(command)
+
+    monkeypatch.setattr(converter, "_Process", start)
+    ids = sessions.serve(service, 3)
+    assert all(each.is_whole for each in batch.run(ids, tmp_path / "out", jobs=1))
+    assert len(tries) == 2
+
+
+def test_without_a_background_blender_a_batch_reads_no_file_itself(
+    service: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(converter, "_command", lambda *_: None)
+    (result,) = batch.run(sessions.serve(service, 1), tmp_path / "out", jobs=1)
+    assert str(result.status) == "failed"
+    assert result.error is not None
+    assert "no background Blender starts" in result.error
+
+
+def test_sessions_that_another_machine_keeps_are_done_with_their_pages(
+    service: StandIn, tmp_path: Path
+) -> None:
+    (session_id,) = sessions.serve(service, 1)
+    output = tmp_path / "out"
+    assert all(each.is_whole for each in batch.run([session_id], output))
+    path = output / session_id / "report.json"
+    fields = {**json.loads(path.read_text()), "kept_on": "elsewhere", "kept_in": "/kept"}
+    path.write_text(json.dumps(fields))
+    (path.parent / "session.blend").unlink()
+    asked = len(service.api_requests)
+    options = batch.Options(report=True, contact_sheet=True)
+    (again,) = batch.run([session_id], output, options=options)
+    assert str(again.status) == "already"
+    assert len(service.api_requests) == asked

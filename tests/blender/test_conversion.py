@@ -561,3 +561,16 @@ def test_a_background_blender_ends_with_who_started_it(tmp_path: Path, after_s: 
         process.kill()
         process.wait()
     assert not folder.exists()
+
+
+def test_only_leftovers_of_ours_are_removed(
+    temporary: Path, import_folder: Callable[[Path], Outcome], tmp_path: Path
+) -> None:
+    names = ("csm-retopo-results", "csm-retopo-report-ab12_xyz", "csm-retopo-mesh-ab12_xyz")
+    for name in names:
+        (temporary / name).mkdir()
+        (temporary / name / "session.blend").touch()
+        os.utime(temporary / name, (0, 0))
+    import_folder(sessions.new_folder(tmp_path / "folder", 1))
+    assert [path.name for path in temporary.glob("csm-retopo-*")] == ["csm-retopo-results"]
+    assert (temporary / names[0] / "session.blend").is_file()
