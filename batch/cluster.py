@@ -58,7 +58,8 @@ class Cluster:
         self._options = options
         self._tick = tick
         self._plugin = f"csm-retopo-{output.own.name}"
-        self._task = cluster_task.task(self._plugin)
+        self._source = Path(cluster_task.__file__).read_text(encoding="utf-8")
+        self._task = cluster_task.task(self._source, self._plugin)
         self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._sources: dict[str, Source] = {}
         self._futures: dict[str, Any] = {}
@@ -70,10 +71,10 @@ class Cluster:
                 address, timeout=CONNECT_TIMEOUT_S, set_as_default=False
             )
         except (OSError, ValueError, RuntimeError, TypeError) as error:
-            # OSError: nobody answers; the others: that is no address.
+            # OSError: nobody answers; the others: that is no address, or another Dask.
             raise CsmError(
                 f"The Dask scheduler at {address} can't be reached ({type(error).__name__}): check "
-                "the address, and that `dask scheduler` runs there"
+                f"the address, and that `dask scheduler` runs there, of {_version(distributed)}"
             ) from None
         try:
             self._register()
@@ -125,16 +126,13 @@ class Cluster:
 
     def _register(self) -> None:
         """Have every worker, also those that join later, get ready for our tasks."""
-        cloudpickle = importlib.import_module("cloudpickle")
-        distributed = _distributed()
-        cloudpickle.register_pickle_by_value(cluster_task)
-        kind = type("BlendersPlugin", (cluster_task.Blenders, distributed.WorkerPlugin), {})
+        plugin = cluster_task.plugin(self._source, self._plugin)
         try:
-            self._client.register_plugin(kind(self._plugin), name=self._plugin)
+            self._client.register_plugin(plugin, name=self._plugin)
         except Exception as error:  # noqa: BLE001 - of a worker's, which can be any
             raise CsmError(
                 f"The workers of {self._address} can't be used ({type(error).__name__}): they need "
-                "a Python and a Dask that are like those here"
+                f"{_version(_distributed())}"
             ) from None
 
     def _submit(self, waiting: Iterator[Source]) -> Iterator[Source]:
@@ -247,6 +245,10 @@ def _distributed() -> Any:
             "Dask is not installed in Blender's Python. Install it there with: "
             f'"{sys.executable}" -m pip install distributed'
         ) from None
+
+
+def _version(distributed: Any) -> str:
+    return f"the version of Dask that is here, {distributed.__version__}"
 
 
 def _reason(error: BaseException) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pickletools
 import signal
 import socket
 import subprocess
@@ -20,11 +21,16 @@ from pathlib import Path
 import batches
 import pytest
 import sessions
+from distributed.protocol import pickle as distributed_pickle
 from sessions import nothing_left
 
 from bl_ext.user_default.csm_retopo import batch
 from bl_ext.user_default.csm_retopo.api.errors import CsmError
-from bl_ext.user_default.csm_retopo.batch import cluster as batch_cluster, summary as batch_summary
+from bl_ext.user_default.csm_retopo.batch import (
+    cluster as batch_cluster,
+    cluster_task,
+    summary as batch_summary,
+)
 from standin import StandIn
 
 __all__ = ["nothing_left"]
@@ -221,6 +227,34 @@ def test_the_scheduler_goes_away(cluster: Cluster, service: StandIn, tmp_path: P
         results.extend(running)
     assert 2 <= len(results) < 12
     assert (tmp_path / "out" / "summary.csv").is_file()
+
+
+def test_what_is_sent_is_text_for_any_python() -> None:
+    """Nothing that this Python has compiled, which another one crashes at; also when a scheduler
+    has taken it apart and put it together again.
+    """
+    source = Path(cluster_task.__file__).read_text(encoding="utf-8")
+    for sent in (cluster_task.plugin(source, "name"), cluster_task.task(source, "name")):
+        pickled = distributed_pickle.dumps(sent)
+        arrived = subprocess.run(
+            [sys.executable, "-c", _ARRIVE], input=pickled, check=True, capture_output=True
+        ).stdout
+        for each in (pickled, arrived):
+            operations = list(pickletools.genops(each))
+            assert not any(operation.name == "GLOBAL" for operation, _, _ in operations)
+            texts = [text for _, text, _ in operations if isinstance(text, str)]
+            assert texts[:2] == ["builtins", "eval"]
+            globals_ = [operation for operation, _, _ in operations if "GLOBAL" in operation.name]
+            assert len(globals_) == 1
+
+
+_ARRIVE = """
+import sys
+from distributed.protocol import pickle
+arrived = pickle.loads(sys.stdin.buffer.read())
+assert arrived.name == "name" and type(arrived).__module__ == "csm_retopo_cluster_task"
+sys.stdout.buffer.write(pickle.dumps(arrived))
+"""
 
 
 @pytest.mark.parametrize("make_address", [lambda port: f"tcp://127.0.0.1:{port}", str])
