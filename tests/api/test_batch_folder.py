@@ -8,14 +8,17 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from csm_retopo.api import locking
+from csm_retopo.api.locking import Lock
 from csm_retopo.batch import output as batch_output, summary as batch_summary
 from csm_retopo.batch.models import SessionResult, Status
-from csm_retopo.batch.output import HIDDEN, Lock, Output
+from csm_retopo.batch.output import HIDDEN, Output
 from csm_retopo.batch.sources import find_sources, read_list
 from csm_retopo.batch.summary import SESSION_COLUMNS, VARIATION_COLUMNS, Summary
 from csm_retopo.scene.measure.metrics import METRICS
@@ -229,10 +232,21 @@ sys.stdin.read()
     assert os.listdir(folder) == []
 
 
+def test_a_pause_is_kept_by_the_next_run_as_long_as_it_lasts(output: Output) -> None:
+    over, lasting = (output.hidden / f"{name}.pause" for name in ("over", "lasting"))
+    for path, end_s in ((over, time.time() - 1.0), (lasting, time.time() + 900.0)):
+        path.touch()
+        os.utime(path, (end_s, end_s))
+    Output(output.folder).open()
+    assert not over.exists()
+    assert lasting.exists()
+
+
 def test_without_locks_a_live_run_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_output, "try_lock", lambda descriptor: None)
+    for module in (batch_output, locking):
+        monkeypatch.setattr(module, "try_lock", lambda descriptor: None)
     first, second = Output(tmp_path), Output(tmp_path)
     first.open()
     first.staging(FIRST)

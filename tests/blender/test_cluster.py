@@ -31,7 +31,7 @@ from bl_ext.user_default.csm_retopo.batch import (
     cluster_task,
     summary as batch_summary,
 )
-from standin import StandIn
+from standin import Fault, StandIn
 
 __all__ = ["nothing_left"]
 
@@ -155,6 +155,22 @@ def test_a_worker_dies_and_another_joins(
     names = {path.name for path in (tmp_path / "out").iterdir() if not path.name.startswith(".")}
     assert names == {*ids, *batches.SUMMARY_FILES}
     assert all((tmp_path / "out" / each / "session.blend").is_file() for each in ids)
+
+
+def test_workers_keep_the_pause_that_one_is_asked_for(
+    cluster: Cluster, service: StandIn, tmp_path: Path
+) -> None:
+    ids = sessions.serve(service, 12)
+    service.add_fault("/v3/*", Fault("status", status=429, headers={"Retry-After": "3"}))
+    for _ in range(2):
+        cluster.add_worker()
+    assert all(
+        each.is_whole for each in batch.run(ids, tmp_path / "out", scheduler=cluster.address)
+    )
+    first, *others = [each.time_s for each in service.api_requests]
+    assert len(others) == len(ids)
+    # Those that were under way already are no more than the other turns.
+    assert sum(each < first + 3.0 for each in others) <= 3
 
 
 def test_each_worker_keeps_its_own(cluster: Cluster, service: StandIn, tmp_path: Path) -> None:
