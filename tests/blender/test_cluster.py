@@ -31,6 +31,7 @@ from bl_ext.user_default.csm_retopo.batch import (
     cluster_task,
     summary as batch_summary,
 )
+from bl_ext.user_default.csm_retopo.scene.assets.catalogs import CATALOGS_NAME, catalog_id
 from standin import Fault, StandIn
 
 __all__ = ["nothing_left"]
@@ -180,7 +181,11 @@ def test_each_worker_keeps_its_own(cluster: Cluster, service: StandIn, tmp_path:
     cluster.add_worker()
     own = tmp_path / "own"
     output = tmp_path / "out"
-    options = {"scheduler": cluster.address, "worker_output": str(own)}
+    options = {
+        "scheduler": cluster.address,
+        "worker_output": str(own),
+        "options": batch.Options(asset_library=True),
+    }
     results = {each.name: each for each in batch.run(ids, output, **options)}
     for name in ids:
         assert results[name].folder == own / name
@@ -190,6 +195,10 @@ def test_each_worker_keeps_its_own(cluster: Cluster, service: StandIn, tmp_path:
     document = json.loads((output / batch_summary.JSON_NAME).read_text())
     assert [each["folder"] for each in document["sessions"]] == [str(own / each) for each in ids]
     assert {each["kept_on"] for each in document["sessions"]} == {socket.gethostname()}
+    # It is a library where the files are.
+    catalogs = (own / CATALOGS_NAME).read_text()
+    assert all(catalog_id(name) in catalogs for name in ids)
+    assert not (output / CATALOGS_NAME).exists()
     again = list(batch.run(ids, output, **options))
     assert {str(each.status) for each in again} == {"already"}
     assert again[0].folder == own / again[0].name
