@@ -20,7 +20,7 @@ from csm_retopo.batch import output as batch_output, summary as batch_summary
 from csm_retopo.batch.models import SessionResult, Status
 from csm_retopo.batch.output import HIDDEN, Output
 from csm_retopo.batch.sources import find_sources, read_list
-from csm_retopo.batch.summary import SESSION_COLUMNS, VARIATION_COLUMNS, Summary
+from csm_retopo.batch.summary import BEST_COLUMN, SESSION_COLUMNS, VARIATION_COLUMNS, Summary
 from csm_retopo.scene.measure.metrics import METRICS
 
 FIRST, SECOND = "SESSION_1747336753_0000001", "SESSION_1747336753_0000002"
@@ -83,7 +83,7 @@ def test_the_summary_is_of_what_the_folder_holds(output: Output) -> None:
     summary.add(SessionResult("nonsense", Status.FAILED, error="That is no session ID"))
     summary.close()
     found = rows(output.folder)
-    assert list(found[0]) == [*SESSION_COLUMNS, *VARIATION_COLUMNS, *METRICS]
+    assert list(found[0]) == [*SESSION_COLUMNS, *VARIATION_COLUMNS, BEST_COLUMN, *METRICS]
     assert [(each["session_id"], each["name"]) for each in found] == [
         (FIRST, "A 1"),
         (SECOND, "B 1"),
@@ -230,6 +230,14 @@ sys.stdin.read()
     lock.release()
     output.close()
     assert os.listdir(folder) == []
+
+
+def test_the_summary_tells_what_a_rule_has_chosen(output: Output) -> None:
+    chosen = {"rule": "max faces", "index": 1, "name": "Two"}
+    put(output, {**report(FIRST, "One", "Two"), "best": chosen})
+    put(output, {**report(SECOND, "One"), "best": {**chosen, "index": None, "name": None}})
+    Summary(output).close()
+    assert [each["best"] for each in rows(output.folder)] == ["false", "true", "false"]
 
 
 def test_a_pause_is_kept_by_the_next_run_as_long_as_it_lasts(output: Output) -> None:
