@@ -10,13 +10,15 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
+import functools
 import importlib
 import queue
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 from ..api.errors import CsmError
 from ..scene.report import outcome as report
@@ -28,6 +30,10 @@ from .output import THUMBNAILS_NAME, Output, is_scarce
 from .session_work import is_all_there
 
 CONNECT_TIMEOUT_S = 15.0
+CONNECT_LIMIT_S = 20.0
+"""Dask keeps its own time-out only as long as it is Dask that answers."""
+REGISTER_LIMIT_S = 60.0
+"""For all workers, one of which may have stopped."""
 AHEAD = 2
 """Tasks for each thread of the cluster: none is to wait for this process."""
 RETRIES = 3
@@ -36,6 +42,8 @@ given to another as often as the cluster's own settings say.
 """
 _LOOK_INTERVAL_S = 2.0
 _WAIT_S = 0.1
+
+_T = TypeVar("_T")
 
 
 class Cluster:
@@ -67,11 +75,15 @@ class Cluster:
         self._looked_at_s = 0.0
         distributed = _distributed()
         try:
-            self._client = distributed.Client(
-                address, timeout=CONNECT_TIMEOUT_S, set_as_default=False
+            self._client = self._within(
+                CONNECT_LIMIT_S,
+                lambda: distributed.Client(
+                    address, timeout=CONNECT_TIMEOUT_S, set_as_default=False
+                ),
             )
         except (OSError, ValueError, RuntimeError, TypeError) as error:
-            # OSError: nobody answers; the others: that is no address, or another Dask.
+            # OSError: nobody answers, or no scheduler; the others: that is no address, or another
+            # Dask.
             raise CsmError(
                 f"The Dask scheduler at {address} can't be reached ({type(error).__name__}): check "
                 f"the address, and that `dask scheduler` runs there, of {_version(distributed)}"
@@ -128,12 +140,37 @@ class Cluster:
         """Have every worker, also those that join later, get ready for our tasks."""
         plugin = cluster_task.plugin(self._source, self._plugin)
         try:
-            self._client.register_plugin(plugin, name=self._plugin)
+            self._within(
+                REGISTER_LIMIT_S,
+                lambda: self._client.register_plugin(plugin, name=self._plugin),
+            )
         except Exception as error:  # noqa: BLE001 - of a worker's, which can be any
             raise CsmError(
                 f"The workers of {self._address} can't be used ({type(error).__name__}): they need "
                 f"{_version(_distributed())}"
             ) from None
+
+    def _within(self, limit_s: float, function: Callable[[], _T]) -> _T:
+        """What the function returns or raises, which blocks and can't be interrupted: it runs on a
+        thread of its own, which is left alone when the time is over. Raises TimeoutError then.
+        """
+        answers: queue.SimpleQueue[Callable[[], _T]] = queue.SimpleQueue()
+
+        def run() -> None:
+            try:
+                result = function()
+            except BaseException as error:  # noqa: BLE001 - it is raised where it was asked for
+                answers.put(functools.partial(_raise, error))
+            else:
+                answers.put(lambda: result)
+
+        threading.Thread(target=run, name="csm-retopo-dask", daemon=True).start()
+        end_s = time.monotonic() + limit_s
+        while time.monotonic() < end_s:
+            self._tick()
+            with contextlib.suppress(queue.Empty):
+                return answers.get(timeout=_WAIT_S)()
+        raise TimeoutError
 
     def _submit(self, waiting: Iterator[Source]) -> Iterator[Source]:
         """Give the cluster as much as it can use; what needs no work comes back at once."""
@@ -245,6 +282,10 @@ def _distributed() -> Any:
             "Dask is not installed in Blender's Python. Install it there with: "
             f'"{sys.executable}" -m pip install distributed'
         ) from None
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
 
 
 def _version(distributed: Any) -> str:

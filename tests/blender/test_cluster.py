@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -299,3 +300,32 @@ def test_no_scheduler(
         with pytest.raises(CsmError, match="can't be reached"):
             next(batch.run(ids, tmp_path / "out", scheduler=address))
     assert not service.requests
+
+
+@pytest.mark.parametrize("with_interrupt", [False, True])
+def test_something_that_is_no_scheduler(
+    with_interrupt: bool, service: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as the dashboard's port: it takes the connection, and never says what Dask waits for."""
+    monkeypatch.setattr(batch_cluster, "CONNECT_LIMIT_S", 2.0)
+    monkeypatch.setattr(batch_cluster, "CONNECT_TIMEOUT_S", 3.0)
+    ids = sessions.serve(service, 1)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        if not with_interrupt:
+            with pytest.raises(CsmError, match="can't be reached"):
+                next(batch.run(ids, tmp_path / "out", scheduler=address))
+            silent.close()
+            for thread in threading.enumerate():  # nobody is there to answer any more
+                if thread.name == "csm-retopo-dask":
+                    thread.join(30.0)
+            return
+        process = batches.start(tmp_path / "out", *ids, "--scheduler", address)
+        with silent.accept()[0]:
+            process.send_signal(signal.SIGINT)
+            said = batches.finish(process)
+    assert process.returncode == 130, said
+    assert "interrupted" in said
+    assert not (tmp_path / "out" / ".csm_retopo").exists()
