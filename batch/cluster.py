@@ -75,12 +75,7 @@ class Cluster:
         self._looked_at_s = 0.0
         distributed = _distributed()
         try:
-            self._client = self._within(
-                CONNECT_LIMIT_S,
-                lambda: distributed.Client(
-                    address, timeout=CONNECT_TIMEOUT_S, set_as_default=False
-                ),
-            )
+            self._client = self._within(CONNECT_LIMIT_S, lambda: _connected(distributed, address))
         except (OSError, ValueError, RuntimeError, TypeError) as error:
             # OSError: nobody answers, or no scheduler; the others: that is no address, or another
             # Dask.
@@ -271,6 +266,18 @@ class Cluster:
         with contextlib.suppress(Exception):  # it is tried again
             workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
             self._threads = sum(int(each["nthreads"]) for each in workers)
+
+
+def _connected(distributed: Any, address: str) -> Any:
+    """A client. Raises what Dask raises."""
+    client = distributed.Client.__new__(distributed.Client)
+    try:
+        client.__init__(address, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
+    except BaseException:
+        # Or Dask closes it when it is freed, which takes twice the time-out and prints an error.
+        client.status = "closed"
+        raise
+    return client
 
 
 def _distributed() -> Any:

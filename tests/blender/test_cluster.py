@@ -7,6 +7,7 @@ It runs where Dask is installed: `make dask`.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import pickletools
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import batches
+import distributed
 import pytest
 import sessions
 from distributed.protocol import pickle as distributed_pickle
@@ -300,6 +302,19 @@ def test_no_scheduler(
         with pytest.raises(CsmError, match="can't be reached"):
             next(batch.run(ids, tmp_path / "out", scheduler=address))
     assert not service.requests
+
+
+def test_what_is_no_address_is_told_at_once(
+    service: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = []
+    monkeypatch.setattr(distributed.Client, "_close", lambda self, **_: closed.append(self))
+    ids = sessions.serve(service, 1)
+    for address in ("nonsense", "http://127.0.0.1:1", "tls://127.0.0.1:1"):
+        with pytest.raises(CsmError, match=f"scheduler at {address} can't be reached"):
+            next(batch.run(ids, tmp_path / "out", scheduler=address))
+        gc.collect()
+    assert not closed
 
 
 @pytest.mark.parametrize("with_interrupt", [False, True])
