@@ -50,6 +50,7 @@ def main(argv: Sequence[str]) -> int:
     parser = _parser()
     try:
         arguments = parser.parse_args(list(argv))
+        _check(parser, arguments)
         if arguments.command == "serve":
             return _serve()
         texts = _texts(arguments)
@@ -116,7 +117,8 @@ def _parser() -> argparse.ArgumentParser:
         "--jobs",
         metavar="N",
         type=_count,
-        help="how many sessions at a time (default: as many as there are processors)",
+        help="how many sessions at a time (default: as many as there are processors); a cluster "
+        "does as many as its workers have threads",
     )
     command.add_argument("--sample", action="store_true", help="import the bundled sample session")
     command.add_argument(
@@ -171,6 +173,18 @@ def _parser() -> argparse.ArgumentParser:
         help="with --scheduler: what DIR is called on the workers, or a folder of their own",
     )
     return parser
+
+
+def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Refuse what would be without effect."""
+    if arguments.command != "import":
+        return
+    if arguments.scheduler and arguments.jobs is not None:
+        parser.error(
+            "--jobs is for this machine: a cluster does as many as its workers have threads"
+        )
+    if arguments.worker_output and not arguments.scheduler:
+        parser.error("--worker-output is for the workers of a cluster: name its --scheduler, too")
 
 
 def _seconds(text: str) -> float:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A lock between processes, which ends with the process that holds it, however that ends."""
+"""Locks between processes, which end with the process that holds them, however that ends."""
 
 from __future__ import annotations
 
@@ -46,8 +46,51 @@ def try_lock(descriptor: int) -> bool | None:
     return True
 
 
+class Lock:
+    """A lock on a file, held until `release` or the end of the process. Any thread."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path = path
+        self._descriptor = descriptor
+
+    @classmethod
+    def take(cls, path: Path) -> Lock | None:
+        """The lock, or None if somebody has it. Raises OSError."""
+        while True:
+            descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
+            try:
+                is_free = try_lock(descriptor) is not False
+                # Who had it may have removed the file since it was opened.
+                is_current = is_free and _is_file_of(path, descriptor)
+            except BaseException:
+                os.close(descriptor)
+                raise
+            if is_current:
+                return cls(path, descriptor)
+            os.close(descriptor)
+            if not is_free:
+                return None
+
+    def release(self) -> None:
+        """Let others have it, and remove the file."""
+        if sys.platform != "win32":
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+        os.close(self._descriptor)
+        if sys.platform == "win32":  # it can't be removed before, nor once another has opened it
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+
+
 def _acquire(descriptor: int, timeout_s: float) -> bool:
     end_s = time.monotonic() + timeout_s
     while (is_ours := try_lock(descriptor)) is False and time.monotonic() <= end_s:
         time.sleep(_RETRY_S)
     return is_ours is True
+
+
+def _is_file_of(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

@@ -304,29 +304,32 @@ class Transport:
         patience = self.patience
         in_vain = busy = had = 0
         for tried in range(1, patience.most_tries + 1):
-            try:
-                with turns.one(self.cancellation, patience.longest_pause_s) as waited_s:
-                    last_s += waited_s
+            with turns.one(self.cancellation, patience.longest_pause_s) as waited_s:
+                last_s += waited_s
+                try:
                     return action(last_s)
-            except Passing as passing:
-                self.cancellation.check()
-                error, asked = passing.error, passing.pause
-            if isinstance(error, RateLimited):
-                busy += 1
-            else:
-                in_vain = 1 if gained() - had >= HEADWAY_BYTES else in_vain + 1
-            had = gained()
-            doublings = min(max(in_vain, busy) - 1, _MOST_DOUBLINGS)
-            pause_s = random.uniform(0.5, 1.0) * patience.first_pause_s * 2**doublings
-            if asked is not None and asked.seconds is not None:
-                pause_s = max(pause_s, asked.seconds)
-            is_too_long = pause_s > patience.longest_pause_s or time.monotonic() + pause_s >= last_s
-            # A failing server's pause may be about this file; 429 is about all of our requests. One
-            # that is longer than any of them waits would be the end of all: a batch, which has
-            # thousands, obeys; the few of an import may still be let through.
-            obeys = self._is_batch and isinstance(error, RateLimited)
-            if asked is not None and (not is_too_long or obeys):
-                self._courtesy.turns(asked.place).hold_off(pause_s)
+                except Passing as passing:
+                    self.cancellation.check()
+                    error, asked = passing.error, passing.pause
+                if isinstance(error, RateLimited):
+                    busy += 1
+                else:
+                    in_vain = 1 if gained() - had >= HEADWAY_BYTES else in_vain + 1
+                had = gained()
+                doublings = min(max(in_vain, busy) - 1, _MOST_DOUBLINGS)
+                pause_s = random.uniform(0.5, 1.0) * patience.first_pause_s * 2**doublings
+                if asked is not None and asked.seconds is not None:
+                    pause_s = max(pause_s, asked.seconds)
+                is_too_long = (
+                    pause_s > patience.longest_pause_s or time.monotonic() + pause_s >= last_s
+                )
+                # A failing server's pause may be about this file; 429 is about all of our requests.
+                # One that is longer than any of them waits would be the end of all: a batch, which
+                # has thousands, obeys; the few of an import may still be let through.
+                obeys = self._is_batch and isinstance(error, RateLimited)
+                if asked is not None and (not is_too_long or obeys):
+                    # Before the turn is given back: whoever gets it has to know.
+                    self._courtesy.turns(asked.place).hold_off(pause_s)
             is_last = tried == patience.most_tries or in_vain >= patience.tries
             if is_too_long or is_last or busy >= patience.busy_tries:
                 raise error

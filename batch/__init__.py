@@ -36,8 +36,9 @@ def run(
     Blender; None for as many as there are processors.
 
     With `scheduler`, the address of a Dask scheduler (`tcp://host:8786`), they are imported by its
-    workers; `output` is storage that the workers share, under that path or as `worker_output`. If
-    the path `worker_output` is not shared, it is each worker's own, and `kept_on` tells whose.
+    workers, as many at a time as these have threads, whatever `jobs` is. `output` is storage that
+    the workers share, under that path or as `worker_output`. If the path `worker_output` is not
+    shared, it is each worker's own, and `kept_on` tells whose.
 
     What fails is yielded like what doesn't, and the rest goes on. `summary.csv`, `summary.json` and
     `index.html` in `output` grow meanwhile, and are complete at the end, also when the iterator is

@@ -10,13 +10,15 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
+import functools
 import importlib
 import queue
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 from ..api.errors import CsmError
 from ..scene.report import outcome as report
@@ -28,6 +30,10 @@ from .output import THUMBNAILS_NAME, Output, is_scarce
 from .session_work import is_all_there
 
 CONNECT_TIMEOUT_S = 15.0
+CONNECT_LIMIT_S = 20.0
+"""Dask keeps its own time-out only as long as it is Dask that answers."""
+REGISTER_LIMIT_S = 60.0
+"""For all workers, one of which may have stopped."""
 AHEAD = 2
 """Tasks for each thread of the cluster: none is to wait for this process."""
 RETRIES = 3
@@ -36,6 +42,8 @@ given to another as often as the cluster's own settings say.
 """
 _LOOK_INTERVAL_S = 2.0
 _WAIT_S = 0.1
+
+_T = TypeVar("_T")
 
 
 class Cluster:
@@ -58,7 +66,8 @@ class Cluster:
         self._options = options
         self._tick = tick
         self._plugin = f"csm-retopo-{output.own.name}"
-        self._task = cluster_task.task(self._plugin)
+        self._source = Path(cluster_task.__file__).read_text(encoding="utf-8")
+        self._task = cluster_task.task(self._source, self._plugin)
         self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._sources: dict[str, Source] = {}
         self._futures: dict[str, Any] = {}
@@ -66,14 +75,13 @@ class Cluster:
         self._looked_at_s = 0.0
         distributed = _distributed()
         try:
-            self._client = distributed.Client(
-                address, timeout=CONNECT_TIMEOUT_S, set_as_default=False
-            )
+            self._client = self._within(CONNECT_LIMIT_S, lambda: _connected(distributed, address))
         except (OSError, ValueError, RuntimeError, TypeError) as error:
-            # OSError: nobody answers; the others: that is no address.
+            # OSError: nobody answers, or no scheduler; the others: that is no address, or another
+            # Dask.
             raise CsmError(
                 f"The Dask scheduler at {address} can't be reached ({type(error).__name__}): check "
-                "the address, and that `dask scheduler` runs there"
+                f"the address, and that `dask scheduler` runs there, of {_version(distributed)}"
             ) from None
         try:
             self._register()
@@ -125,17 +133,39 @@ class Cluster:
 
     def _register(self) -> None:
         """Have every worker, also those that join later, get ready for our tasks."""
-        cloudpickle = importlib.import_module("cloudpickle")
-        distributed = _distributed()
-        cloudpickle.register_pickle_by_value(cluster_task)
-        kind = type("BlendersPlugin", (cluster_task.Blenders, distributed.WorkerPlugin), {})
+        plugin = cluster_task.plugin(self._source, self._plugin)
         try:
-            self._client.register_plugin(kind(self._plugin), name=self._plugin)
+            self._within(
+                REGISTER_LIMIT_S,
+                lambda: self._client.register_plugin(plugin, name=self._plugin),
+            )
         except Exception as error:  # noqa: BLE001 - of a worker's, which can be any
             raise CsmError(
                 f"The workers of {self._address} can't be used ({type(error).__name__}): they need "
-                "a Python and a Dask that are like those here"
+                f"{_version(_distributed())}"
             ) from None
+
+    def _within(self, limit_s: float, function: Callable[[], _T]) -> _T:
+        """What the function returns or raises, which blocks and can't be interrupted: it runs on a
+        thread of its own, which is left alone when the time is over. Raises TimeoutError then.
+        """
+        answers: queue.SimpleQueue[Callable[[], _T]] = queue.SimpleQueue()
+
+        def run() -> None:
+            try:
+                result = function()
+            except BaseException as error:  # noqa: BLE001 - it is raised where it was asked for
+                answers.put(functools.partial(_raise, error))
+            else:
+                answers.put(lambda: result)
+
+        threading.Thread(target=run, name="csm-retopo-dask", daemon=True).start()
+        end_s = time.monotonic() + limit_s
+        while time.monotonic() < end_s:
+            self._tick()
+            with contextlib.suppress(queue.Empty):
+                return answers.get(timeout=_WAIT_S)()
+        raise TimeoutError
 
     def _submit(self, waiting: Iterator[Source]) -> Iterator[Source]:
         """Give the cluster as much as it can use; what needs no work comes back at once."""
@@ -238,6 +268,18 @@ class Cluster:
             self._threads = sum(int(each["nthreads"]) for each in workers)
 
 
+def _connected(distributed: Any, address: str) -> Any:
+    """A client. Raises what Dask raises."""
+    client = distributed.Client.__new__(distributed.Client)
+    try:
+        client.__init__(address, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
+    except BaseException:
+        # Or Dask closes it when it is freed, which takes twice the time-out and prints an error.
+        client.status = "closed"
+        raise
+    return client
+
+
 def _distributed() -> Any:
     """The module. Raises CsmError where it is not installed."""
     try:
@@ -247,6 +289,14 @@ def _distributed() -> Any:
             "Dask is not installed in Blender's Python. Install it there with: "
             f'"{sys.executable}" -m pip install distributed'
         ) from None
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
+
+
+def _version(distributed: Any) -> str:
+    return f"the version of Dask that is here, {distributed.__version__}"
 
 
 def _reason(error: BaseException) -> str:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What runs inside of a Dask worker: it hands sessions to Blenders that it starts.
 
-It is sent there as it is, so that a worker needs Dask and a Blender with the extension, and nothing
+It is sent there as text, so that a worker needs Dask and a Blender with the extension, and nothing
 else: it may import only those two's common ground, Python's own modules. Neither the key nor any
 setting travels: the Blender on the worker has its own, or gets them from the worker's variables.
 """
@@ -17,7 +17,6 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 MARK = "csm-retopo-answer:"
@@ -33,14 +32,35 @@ _END_WITHIN_S = 10.0
 _PAUSE_S = 5.0
 
 
-class Blenders:
+class _Sent:
+    """Something that is pickled as the text of this module, `source`: a Python crashes when it runs
+    what another version of it has compiled, and a worker is not ours to crash.
+    """
+
+    maker = ""
+    """The function of this module that makes it."""
+
+    def __init__(self, source: str, name: str) -> None:
+        self.source = source
+        self.name = name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        names = {
+            "source": self.source,
+            "maker": self.maker,
+            "name": self.name,
+            "module": {"__name__": "csm_retopo_cluster_task"},
+        }
+        return eval, ("exec(source, module) or module[maker](source, name)", names)
+
+
+class Blenders(_Sent):
     """The Blenders of one worker: as many as it has tasks at a time, kept for the next ones.
 
     It is a Dask worker plugin, `setup` and `teardown` being Dask's calls; use from any thread.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    maker = "plugin"
 
     def setup(self, worker: Any) -> None:
         """Begin."""
@@ -123,18 +143,27 @@ def _ask(process: subprocess.Popen[str], request: dict[str, Any]) -> dict[str, A
     return None
 
 
-def task(plugin: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """The task: have the worker's Blenders import a session.
+class _Task(_Sent):
+    """Has the Blenders of the worker, the plugin of this name, import a session."""
 
-    It is a function in a function, which can't be sent by its name, and so is sent as it is.
-    """
+    maker = "task"
 
-    def import_session(request: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, request: dict[str, Any]) -> dict[str, Any]:
         worker = importlib.import_module("distributed").get_worker()
-        answer: dict[str, Any] = worker.plugins[plugin].ask(request)
+        answer: dict[str, Any] = worker.plugins[self.name].ask(request)
         return answer
 
-    return import_session
+
+def plugin(source: str, name: str) -> Blenders:
+    """The plugin for workers, of this name. `source` is the text of this module."""
+    kind = importlib.import_module("distributed").WorkerPlugin
+    made: Blenders = type("BlendersPlugin", (Blenders, kind), {})(source, name)
+    return made
+
+
+def task(source: str, name: str) -> _Task:
+    """The task, for workers with the plugin of this name."""
+    return _Task(source, name)
 
 
 def _split(command: str) -> list[str]:

@@ -11,7 +11,9 @@ const metrics = read("metrics").map(([key, heading, label, description, kind, be
 const sessions = read("sessions").map(asSession);
 document.getElementById("sessions").remove(); // what it held is in memory now
 
-function asSession([id, error, model, date, folder, keptOn, hasPage, source, warnings, meshes, thumbnails]) {
+function asSession([
+  id, error, model, date, folder, keptOn, hasPage, source, warnings, chosen, meshes, thumbnails,
+]) {
   const variations = meshes.map(([index, name, status, reason, ...numbers]) => ({
     index, name, status, reason, numbers,
   }));
@@ -20,11 +22,13 @@ function asSession([id, error, model, date, folder, keptOn, hasPage, source, war
   const status = error ? "failed" : failed ? "partly" : "imported";
   const values = metrics.map(({ place }) =>
     imported.map((each) => each.numbers[place]).filter((value) => value !== null));
-  const texts = [id, error, model, date, keptOn, source ? source[0] : ""];
+  const [rule, place] = chosen && !error ? chosen : ["", null];
+  const winner = imported.find((each) => each.index === place);
+  const texts = [id, error, model, date, keptOn, source ? source[0] : "", choice({ rule, winner })];
   for (const each of variations) texts.push(each.name, each.reason);
   return {
-    id, error, model, date, folder, keptOn, hasPage, source, warnings, variations, imported, status,
-    values, thumbnails, words: texts.join("\n").toLowerCase(),
+    id, error, model, date, folder, keptOn, hasPage, source, warnings, rule, winner, variations,
+    imported, status, values, thumbnails, words: texts.join("\n").toLowerCase(),
   };
 }
 
@@ -46,10 +50,9 @@ const columns = [
     value: (session) => ["failed", "partly", "imported"].indexOf(session.status),
     cell: (session, box) => {
       box.append(element("span", `status ${session.status}`, statusTitles[session.status]));
-      const why = reason(session);
-      if (why) {
-        const text = element("small", "why", why);
-        text.title = why;
+      for (const line of [reason(session), choice(session)].filter(Boolean)) {
+        const text = element("small", "", line);
+        text.title = line;
         box.append(text);
       }
     },
@@ -96,6 +99,12 @@ function reason(session) {
   if (failed) return `${failed.name}: ${failed.reason}`;
   if (session.source && session.source[1] === "failed") return `${session.source[0]}: ${session.source[2]}`;
   return "";
+}
+
+// What a rule has chosen.
+function choice({ rule, winner }) {
+  if (!rule) return "";
+  return winner ? `\u2605 ${winner.name}` : "No variation fulfils the rule";
 }
 
 function format(metric, value) {
@@ -293,6 +302,7 @@ function show(session) {
   if (session.source && session.source[2]) {
     parts.push(element("p", "trouble", `${session.source[0]}: ${session.source[2]}`));
   }
+  if (session.rule) parts.push(element("p", "note", `${choice(session)}, by the rule: ${session.rule}`));
   if (session.variations.length) parts.push(variationTable(session));
   for (const warning of session.warnings) parts.push(element("p", "note", warning));
   document.getElementById("detail-body").replaceChildren(...parts);
@@ -318,7 +328,7 @@ function variationTable(session) {
       box.append(image);
       picture.append(box);
     }
-    const name = element("th", "", variation.name);
+    const name = element("th", "", `${variation === session.winner ? "\u2605 " : ""}${variation.name}`);
     name.scope = "row";
     line.append(name);
     if (variation.status === "imported") {

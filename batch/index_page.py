@@ -67,6 +67,7 @@ def row(fields: Mapping[str, Any], thumbnails: bytes, has_page: bool) -> bytes:
         for each in fields["variations"]
     ]
     source = fields["source"]
+    best = fields.get("best")
     data = [
         _text(fields["session_id"]),
         _text(fields["error"]),
@@ -77,6 +78,7 @@ def row(fields: Mapping[str, Any], thumbnails: bytes, has_page: bool) -> bytes:
         has_page,
         [_text(source["name"]), source["status"], _text(source["error"])] if source else None,
         [_text(each) for each in fields["warnings"]],
+        [_text(best["rule"]), best["index"]] if best else None,
         variations,
         thumbnails.decode("ascii"),
     ]

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..api.cancellation import Cancellation
@@ -83,7 +84,7 @@ class Machine:
         self._cancellation = Cancellation()
         from ..api.transport import Transport  # it brings in requests
 
-        self._courtesy, links, own_host = _courtesy()
+        self._courtesy, links, own_host = _courtesy(output.hidden)
         self._transport = Transport(
             self._cancellation,
             links=links,
@@ -143,6 +144,7 @@ class Machine:
         self._ready.clear()
         self._lanes.clear()
         self._transport.close()
+        self._courtesy.close()
 
     def _prepare(self, waiting: Iterator[Source]) -> Iterator[SessionResult]:
         """Have as many sessions fetched ahead as there are lanes; what needs nothing is done."""
@@ -240,10 +242,10 @@ class Machine:
             self._pruned_at_s = time.monotonic()
 
 
-def _courtesy() -> tuple[Courtesy, Links, str]:
+def _courtesy(shared: Path) -> tuple[Courtesy, Links, str]:
     try:
         service = sessions.find_service()
     except ConfigurationError:  # every session will say so
         return Courtesy(), Links.SECURE, ""
-    courtesy = Courtesy({urlsplit(service.api_url).netloc: SERVICE_AT_ONCE})
+    courtesy = Courtesy({urlsplit(service.api_url).netloc: SERVICE_AT_ONCE}, shared=shared)
     return courtesy, service.links, service.own_host

@@ -15,12 +15,12 @@ import errno
 import os
 import secrets
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..api.locking import try_lock
+from ..api.courtesy import PAUSE_SUFFIX, remove_if_over
+from ..api.locking import Lock, try_lock
 from ..scene.report.models import REPORT_NAME
 
 HIDDEN = ".csm_retopo"
@@ -34,56 +34,21 @@ _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 _SCARCE_BYTES = 32 * 2**20
 
 
-class Lock:
-    """A lock on a file, held until `release` or the end of the process."""
-
-    def __init__(self, path: Path, descriptor: int) -> None:
-        self._path = path
-        self._descriptor = descriptor
-
-    @classmethod
-    def take(cls, path: Path) -> Lock | None:
-        """The lock, or None if somebody has it. Raises OSError."""
-        while True:
-            descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
-            try:
-                is_free = try_lock(descriptor) is not False
-                # Who had it may have removed the file since it was opened.
-                is_current = is_free and _is_file_of(path, descriptor)
-            except BaseException:
-                os.close(descriptor)
-                raise
-            if is_current:
-                return cls(path, descriptor)
-            os.close(descriptor)
-            if not is_free:
-                return None
-
-    def release(self) -> None:
-        """Let others have it, and remove the file."""
-        if sys.platform != "win32":
-            with contextlib.suppress(OSError):
-                self._path.unlink()
-        os.close(self._descriptor)
-        if sys.platform == "win32":  # it can't be removed before, nor once another has opened it
-            with contextlib.suppress(OSError):
-                self._path.unlink()
-
-
 class Output:
     """An output folder that a run writes to. `open` it first, `close` it at the end."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
-        self._hidden = self.folder / HIDDEN
-        self.own = self._hidden / f"{_RUN}{secrets.token_hex(8)}"
+        self.hidden = self.folder / HIDDEN
+        """What all runs share, and nobody else is to see."""
+        self.own = self.hidden / f"{_RUN}{secrets.token_hex(8)}"
         """This run's folder, for what nobody else is to see."""
         self._lock: Lock | None = None
 
     def open(self) -> None:
         """Make the folders, and remove what runs that were killed left. Raises OSError."""
         while self._lock is None:
-            self._hidden.mkdir(parents=True, exist_ok=True)
+            self.hidden.mkdir(parents=True, exist_ok=True)
             # A run that ends this moment may take the folder away again.
             with contextlib.suppress(FileNotFoundError):
                 # The lock is there before the folder: without it, others would remove that.
@@ -98,11 +63,11 @@ class Output:
             self._lock.release()
             self._lock = None
         with contextlib.suppress(OSError):  # another run uses it
-            self._hidden.rmdir()
+            self.hidden.rmdir()
 
     def claim(self, session_id: str) -> Lock | None:
         """The right to work on the session, or None while another run has it. Raises OSError."""
-        return Lock.take(self._hidden / f"{session_id}.lock")
+        return Lock.take(self.hidden / f"{session_id}.lock")
 
     def staging(self, session_id: str) -> Path:
         """A new folder to write the session's files to. Raises OSError."""
@@ -143,9 +108,11 @@ class Output:
                     yield Path(entry.path)
 
     def _remove_leftovers(self) -> None:
-        for path in list(self._hidden.iterdir()):
+        for path in list(self.hidden.iterdir()):
             with contextlib.suppress(OSError):
-                if path.is_dir() and not _is_alive(path):
+                if path.suffix == PAUSE_SUFFIX:
+                    remove_if_over(path)
+                elif path.is_dir() and not _is_alive(path):
                     _remove_run(path)
                 elif path.suffix == ".lock" and not path.with_suffix("").is_dir():
                     lock = Lock.take(path)
@@ -196,10 +163,3 @@ def _knows_locks(path: Path) -> bool:
     finally:
         os.close(descriptor)
         probe.unlink()
-
-
-def _is_file_of(path: Path, descriptor: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False

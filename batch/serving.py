@@ -12,6 +12,7 @@ import base64
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import queue
 import socket
@@ -24,10 +25,13 @@ from typing import Any
 
 from ..api.errors import CsmError
 from ..api.jobs import log_failure
+from ..scene.assets.catalogs import CATALOGS_NAME, Catalogs
 from .cluster_task import MARK
 from .machine import Machine
 from .models import Options, SessionResult, Source, Status
 from .output import HIDDEN, THUMBNAILS_NAME, Output
+
+log = logging.getLogger(__name__)
 
 IDLE_LIMIT_S = 900.0
 _SHARED_WITHIN_S = 3.0
@@ -67,6 +71,7 @@ class _Server:
         self._output: Output | None = None
         self._machine: Machine | None = None
         self._is_shared = False
+        self._catalogs: Catalogs | None = None
 
     def close(self) -> None:
         self._closing.close()
@@ -101,7 +106,10 @@ class _Server:
         folder = Path(request["folder"]) if request["folder"] else None
         name = str(request["session_id"])
         with contextlib.closing(self._machine.results([Source(name, name, folder)])) as results:
-            return next(results)
+            result = next(results)
+        if self._catalogs is not None and result.report.get("assets"):
+            self._catalogs.add(result.session_id)
+        return result
 
     def _prepare(self, folder: Path, options: Options, run: str) -> None:
         kind = (folder, options, run)
@@ -109,13 +117,26 @@ class _Server:
             return
         self._closing.close()
         self._kind = ()
+        self._catalogs = None
         output = Output(folder)
         output.open()
         self._closing.callback(output.close)
         self._machine = Machine(output, options, 1)
         self._closing.callback(self._machine.close)
         self._is_shared = _is_there(folder / HIDDEN / run)
+        if options.choice.as_assets and not self._is_shared:
+            # It is a library of its own, to which the batch itself can't write.
+            self._catalogs = Catalogs(folder)
+            self._closing.callback(_flush, self._catalogs)
         self._kind = kind
+
+
+def _flush(catalogs: Catalogs) -> None:
+    try:
+        catalogs.flush()
+    except (CsmError, OSError) as error:
+        reason = str(error) if isinstance(error, CsmError) else error.strerror
+        log.error("%s was not brought up to date: %s", CATALOGS_NAME, reason)
 
 
 def _is_there(folder: Path) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..api.cache import Cache
 from ..api.errors import CsmError
 from ..api.jobs import FolderJob, Job
+from ..api.locking import Lock
 from ..scene import sessions
 from ..scene.background.converter import Converter
 from ..scene.pipeline import Import, Outcome
@@ -18,7 +19,7 @@ from ..scene.report.models import PAGE_NAME, REPORT_NAME, SHEET_NAME, Report
 from ..scene.report.publishing import Files, Publication
 from ..scene.targets import FileTarget
 from .models import Options, SessionResult, Source, Status
-from .output import BLEND_NAME, THUMBNAILS_NAME, Lock, Output, is_full
+from .output import BLEND_NAME, THUMBNAILS_NAME, Output, is_full
 
 if TYPE_CHECKING:
     from ..api.transport import Transport

@@ -35,6 +35,8 @@ SESSION_COLUMNS = (
     *("kept_on", "folder"),
 )
 VARIATION_COLUMNS = ("index", "asset_id", "name", "status", "error")
+BEST_COLUMN = "best"
+"""Whether the variation is the best by the rule; empty where none was given."""
 
 _INTERVAL_S = 3.0
 _SHARE = 0.04
@@ -164,7 +166,7 @@ class Summary:
             yield self._file.read(lengths[number])
 
     def _csv(self) -> Iterator[bytes]:
-        yield _as_csv([[*SESSION_COLUMNS, *VARIATION_COLUMNS, *METRICS]]).encode()
+        yield _as_csv([[*SESSION_COLUMNS, *VARIATION_COLUMNS, BEST_COLUMN, *METRICS]]).encode()
         yield from self._parts(0)
 
     def _json(self) -> Iterator[bytes]:
@@ -203,12 +205,14 @@ def csv_rows(fields: Mapping[str, Any]) -> list[list[object]]:
         fields.get("kept_on"),
         fields.get("folder"),
     ]
+    best = fields.get("best")
     rows: list[list[object]] = []
     for each in fields["variations"]:
         metrics = each["metrics"] or {}
         own = [each[key] for key in VARIATION_COLUMNS]
-        rows.append([*session, *own, *(metrics.get(key) for key in METRICS)])
-    return rows or [[*session, *[None] * (len(VARIATION_COLUMNS) + len(METRICS))]]
+        is_best = each["index"] == best["index"] if best else None
+        rows.append([*session, *own, is_best, *(metrics.get(key) for key in METRICS)])
+    return rows or [[*session, *[None] * (len(VARIATION_COLUMNS) + 1 + len(METRICS))]]
 
 
 def session_status(fields: Mapping[str, Any]) -> str:

@@ -8,16 +8,19 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from csm_retopo.api import locking
+from csm_retopo.api.locking import Lock
 from csm_retopo.batch import output as batch_output, summary as batch_summary
 from csm_retopo.batch.models import SessionResult, Status
-from csm_retopo.batch.output import HIDDEN, Lock, Output
+from csm_retopo.batch.output import HIDDEN, Output
 from csm_retopo.batch.sources import find_sources, read_list
-from csm_retopo.batch.summary import SESSION_COLUMNS, VARIATION_COLUMNS, Summary
+from csm_retopo.batch.summary import BEST_COLUMN, SESSION_COLUMNS, VARIATION_COLUMNS, Summary
 from csm_retopo.scene.measure.metrics import METRICS
 
 FIRST, SECOND = "SESSION_1747336753_0000001", "SESSION_1747336753_0000002"
@@ -80,7 +83,7 @@ def test_the_summary_is_of_what_the_folder_holds(output: Output) -> None:
     summary.add(SessionResult("nonsense", Status.FAILED, error="That is no session ID"))
     summary.close()
     found = rows(output.folder)
-    assert list(found[0]) == [*SESSION_COLUMNS, *VARIATION_COLUMNS, *METRICS]
+    assert list(found[0]) == [*SESSION_COLUMNS, *VARIATION_COLUMNS, BEST_COLUMN, *METRICS]
     assert [(each["session_id"], each["name"]) for each in found] == [
         (FIRST, "A 1"),
         (SECOND, "B 1"),
@@ -229,10 +232,29 @@ sys.stdin.read()
     assert os.listdir(folder) == []
 
 
+def test_the_summary_tells_what_a_rule_has_chosen(output: Output) -> None:
+    chosen = {"rule": "max faces", "index": 1, "name": "Two"}
+    put(output, {**report(FIRST, "One", "Two"), "best": chosen})
+    put(output, {**report(SECOND, "One"), "best": {**chosen, "index": None, "name": None}})
+    Summary(output).close()
+    assert [each["best"] for each in rows(output.folder)] == ["false", "true", "false"]
+
+
+def test_a_pause_is_kept_by_the_next_run_as_long_as_it_lasts(output: Output) -> None:
+    over, lasting = (output.hidden / f"{name}.pause" for name in ("over", "lasting"))
+    for path, end_s in ((over, time.time() - 1.0), (lasting, time.time() + 900.0)):
+        path.touch()
+        os.utime(path, (end_s, end_s))
+    Output(output.folder).open()
+    assert not over.exists()
+    assert lasting.exists()
+
+
 def test_without_locks_a_live_run_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_output, "try_lock", lambda descriptor: None)
+    for module in (batch_output, locking):
+        monkeypatch.setattr(module, "try_lock", lambda descriptor: None)
     first, second = Output(tmp_path), Output(tmp_path)
     first.open()
     first.staging(FIRST)

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -14,7 +17,7 @@ from fetching import FILES, session_document
 
 from csm_retopo.api.cache import Cache
 from csm_retopo.api.cancellation import Cancellation
-from csm_retopo.api.courtesy import Courtesy, Turns
+from csm_retopo.api.courtesy import Courtesy, SharedTurns, Turns
 from csm_retopo.api.errors import Cancelled, RateLimited
 from csm_retopo.api.jobs import DownloadJob, Failed, FileReady, Finished, Message
 from csm_retopo.api.patience import FOR_BATCHES
@@ -51,8 +54,11 @@ def make_jobs(
     return jobs
 
 
-def shared(service: StandIn, at_once: int = 4, files_at_once: int = 16) -> Transport:
-    courtesy = Courtesy({urlsplit(service.api_url).netloc: at_once}, files_at_once)
+def shared(
+    service: StandIn, at_once: int = 4, files_at_once: int = 16, folder: Path | None = None
+) -> Transport:
+    """A transport; those of the same folder are as those of several processes."""
+    courtesy = Courtesy({urlsplit(service.api_url).netloc: at_once}, files_at_once, folder)
     links = Service(service.api_url, service.key).links
     return Transport(
         Cancellation(),
@@ -62,9 +68,9 @@ def shared(service: StandIn, at_once: int = 4, files_at_once: int = 16) -> Trans
     )
 
 
-def test_no_more_than_agreed_at_a_time(
-    service: StandIn, cache_root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def most(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """The most requests that there were at a time, by host."""
     under_way: dict[str, int] = {}
     most: dict[str, int] = {}
     lock = threading.Lock()
@@ -83,12 +89,31 @@ def test_no_more_than_agreed_at_a_time(
                 under_way[host] -= 1
 
     monkeypatch.setattr(Transport, "get", counted)
+    return most
+
+
+def test_no_more_than_agreed_at_a_time(
+    service: StandIn, cache_root: Path, most: dict[str, int]
+) -> None:
     transport = shared(service, 2, 3)
     found = run(make_jobs(service, cache_root, transport, 8))
     transport.close()
     assert all(isinstance(messages[-1], Finished) for messages in found)
     assert most[urlsplit(service.api_url).netloc] == 2
     assert most[urlsplit(service.files_url).netloc] == 3
+
+
+def test_no_more_than_agreed_by_all_processes_together(
+    service: StandIn, cache_root: Path, tmp_path: Path, most: dict[str, int]
+) -> None:
+    transports = [shared(service, 2, folder=tmp_path) for _ in range(3)]
+    jobs = [each for one in transports for each in make_jobs(service, cache_root, one, 4)]
+    found = run(jobs)
+    for each in transports:
+        each.close()
+    assert all(isinstance(messages[-1], Finished) for messages in found)
+    assert most[urlsplit(service.api_url).netloc] == 2
+    assert list(tmp_path.glob("*.lock")) == []
 
 
 def test_a_transport_outlives_the_jobs_that_share_it(service: StandIn, cache_root: Path) -> None:
@@ -112,6 +137,74 @@ def test_a_pause_that_one_is_asked_for_is_one_for_all(service: StandIn, cache_ro
     times = [each.time_s for each in service.api_requests]
     assert len(times) == 5
     assert times[1] - times[0] >= 1.0
+
+
+def test_a_pause_that_one_process_is_asked_for_is_one_for_all(
+    service: StandIn, cache_root: Path, tmp_path: Path
+) -> None:
+    busy = Fault("status", status=429, headers={"Retry-After": "1"})
+    service.add_fault("/v3/*", busy)
+    transports = [shared(service, 1, folder=tmp_path) for _ in range(2)]
+    found = run([each for one in transports for each in make_jobs(service, cache_root, one, 2)])
+    for each in transports:
+        each.close()
+    assert all(isinstance(messages[-1], Finished) for messages in found)
+    times = [each.time_s for each in service.api_requests]
+    assert len(times) == 5
+    assert times[1] - times[0] >= 1.0
+    (told,) = tmp_path.glob("*.*")
+    courtesy = Courtesy(shared=tmp_path)
+    courtesy.close()
+    assert not told.exists()
+    # One that lasts stays, for whoever comes next.
+    first, second = (SharedTurns(1, tmp_path / "host") for _ in range(2))
+    first.hold_off(960.0)
+    courtesy.close()
+    with pytest.raises(RateLimited), second.one(Cancellation(), 900.0):
+        pass
+    assert second.pause_s == pytest.approx(960.0, abs=60.0)
+
+
+def test_a_shared_turn_ends_with_its_process(tmp_path: Path) -> None:
+    taking = subprocess.Popen(
+        [sys.executable, "-c", _TAKE, tmp_path / "host"],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+    )
+    assert taking.stdout is not None
+    assert taking.stdout.readline() == b"taken\n"
+    turns = SharedTurns(1, tmp_path / "host")
+    cancellation = Cancellation()
+    threading.Timer(0.3, cancellation.cancel).start()
+    with pytest.raises(Cancelled), turns.one(cancellation, 900.0):
+        pass
+    taking.kill()
+    taking.communicate()
+    with turns.one(Cancellation(), 900.0):
+        assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_where_nothing_can_be_written_a_process_takes_turns_by_itself(tmp_path: Path) -> None:
+    turns = SharedTurns(1, tmp_path / "missing" / "host")
+    turns.hold_off(0.1)
+    for _ in range(2):
+        with turns.one(Cancellation(), 900.0):
+            cancellation = Cancellation()
+            threading.Timer(0.05, cancellation.cancel).start()
+            with pytest.raises(Cancelled), turns.one(cancellation, 900.0):
+                pass
+
+
+_TAKE = """
+import sys, time
+from pathlib import Path
+import without_blender
+from csm_retopo.api.cancellation import Cancellation
+from csm_retopo.api.courtesy import SharedTurns
+with SharedTurns(1, Path(sys.argv[1])).one(Cancellation(), 900.0):
+    print("taken", flush=True)
+    time.sleep(60.0)
+"""
 
 
 def test_a_busy_service_is_asked_until_it_has_room(

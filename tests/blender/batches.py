@@ -55,6 +55,11 @@ def wait_until_begun(output: Path, process: subprocess.Popen[str]) -> None:
     _wait_until(lambda: any(output.glob(".csm_retopo/run-*/")), process)
 
 
+def wait_until_paused(output: Path, process: subprocess.Popen[str]) -> None:
+    """Return when the service has asked it for a pause, and it has told others."""
+    _wait_until(lambda: any(output.glob(".csm_retopo/*.pause")), process)
+
+
 def done_sessions(output: Path) -> int:
     """How many sessions are there whole."""
     return sum(1 for _ in output.glob("*/session.blend"))

@@ -178,6 +178,23 @@ def test_two_batches_share_a_folder(service: StandIn, tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path / "out")) == sorted([*ids, *batches.SUMMARY_FILES])
 
 
+def test_a_pause_that_one_batch_is_asked_for_is_kept_by_another(
+    service: StandIn, tmp_path: Path
+) -> None:
+    ids = sessions.serve(service, 2)
+    output = tmp_path / "out"
+    service.add_fault("/v3/*", Fault("status", status=429, headers={"Retry-After": "12"}))
+    first = batches.start(output, ids[0], "--jobs", "1")
+    batches.wait_until_paused(output, first)
+    second = batches.start(output, ids[1], "--jobs", "1")
+    said = [batches.finish(each) for each in (second, first)]
+    assert [each.returncode for each in (second, first)] == [0, 0], said
+    asked, *others = [each.time_s for each in service.api_requests]
+    assert len(others) == 2
+    assert min(others) >= asked + 12.0
+    assert sorted(os.listdir(output)) == sorted([*ids, *batches.SUMMARY_FILES])
+
+
 @pytest.mark.parametrize(
     ("reason", "scarce_bytes"), [(errno.ENOSPC, 2**80), (errno.EDQUOT, 0), (errno.ENOSPC, 0)]
 )

@@ -270,6 +270,8 @@ def test_waiting_for_a_session_that_runs(
         ["import", "SESSION_1_1", "--output", "out", "--part", "3/2"],
         ["import", "SESSION_1_1", "--output", "out", "--part", "0/2"],
         ["import", "SESSION_1_1", "--output", "out", "--part", "2"],
+        ["import", "SESSION_1_1", "--output", "out", "--worker-output", "out"],
+        ["import", "SESSION_1_1", "--output", "out", "--scheduler", "tcp://a:1", "--jobs", "2"],
         ["import", "--output", "out", "--from-file", "nowhere.txt"],
         ["import", "--output", "out", "--from-file", "."],
         ["import", "--output", "out", "--from-file", "binary"],

@@ -7,25 +7,35 @@ It runs where Dask is installed: `make dask`.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
+import pickletools
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import batches
+import distributed
 import pytest
 import sessions
+from distributed.protocol import pickle as distributed_pickle
 from sessions import nothing_left
 
 from bl_ext.user_default.csm_retopo import batch
 from bl_ext.user_default.csm_retopo.api.errors import CsmError
-from bl_ext.user_default.csm_retopo.batch import cluster as batch_cluster, summary as batch_summary
-from standin import StandIn
+from bl_ext.user_default.csm_retopo.batch import (
+    cluster as batch_cluster,
+    cluster_task,
+    summary as batch_summary,
+)
+from bl_ext.user_default.csm_retopo.scene.assets.catalogs import CATALOGS_NAME, catalog_id
+from standin import Fault, StandIn
 
 __all__ = ["nothing_left"]
 
@@ -151,12 +161,34 @@ def test_a_worker_dies_and_another_joins(
     assert all((tmp_path / "out" / each / "session.blend").is_file() for each in ids)
 
 
+def test_workers_keep_a_pause_that_another_was_asked_for(
+    cluster: Cluster, service: StandIn, tmp_path: Path
+) -> None:
+    first, second = sessions.serve(service, 2)
+    output = tmp_path / "out"
+    service.add_fault("/v3/*", Fault("status", status=429, headers={"Retry-After": "15"}))
+    cluster.add_worker()
+    alone = batches.start(output, first)
+    batches.wait_until_paused(output, alone)
+    (result,) = batch.run([second], output, scheduler=cluster.address)
+    assert result.is_whole
+    said = batches.finish(alone)
+    assert alone.returncode == 0, said
+    asked, *others = [each.time_s for each in service.api_requests]
+    assert len(others) == 2
+    assert min(others) >= asked + 15.0
+
+
 def test_each_worker_keeps_its_own(cluster: Cluster, service: StandIn, tmp_path: Path) -> None:
     ids = sessions.serve(service, 3)
     cluster.add_worker()
     own = tmp_path / "own"
     output = tmp_path / "out"
-    options = {"scheduler": cluster.address, "worker_output": str(own)}
+    options = {
+        "scheduler": cluster.address,
+        "worker_output": str(own),
+        "options": batch.Options(asset_library=True),
+    }
     results = {each.name: each for each in batch.run(ids, output, **options)}
     for name in ids:
         assert results[name].folder == own / name
@@ -166,6 +198,10 @@ def test_each_worker_keeps_its_own(cluster: Cluster, service: StandIn, tmp_path:
     document = json.loads((output / batch_summary.JSON_NAME).read_text())
     assert [each["folder"] for each in document["sessions"]] == [str(own / each) for each in ids]
     assert {each["kept_on"] for each in document["sessions"]} == {socket.gethostname()}
+    # It is a library where the files are.
+    catalogs = (own / CATALOGS_NAME).read_text()
+    assert all(catalog_id(name) in catalogs for name in ids)
+    assert not (output / CATALOGS_NAME).exists()
     again = list(batch.run(ids, output, **options))
     assert {str(each.status) for each in again} == {"already"}
     assert again[0].folder == own / again[0].name
@@ -223,6 +259,34 @@ def test_the_scheduler_goes_away(cluster: Cluster, service: StandIn, tmp_path: P
     assert (tmp_path / "out" / "summary.csv").is_file()
 
 
+def test_what_is_sent_is_text_for_any_python() -> None:
+    """Nothing that this Python has compiled, which another one crashes at; also when a scheduler
+    has taken it apart and put it together again.
+    """
+    source = Path(cluster_task.__file__).read_text(encoding="utf-8")
+    for sent in (cluster_task.plugin(source, "name"), cluster_task.task(source, "name")):
+        pickled = distributed_pickle.dumps(sent)
+        arrived = subprocess.run(
+            [sys.executable, "-c", _ARRIVE], input=pickled, check=True, capture_output=True
+        ).stdout
+        for each in (pickled, arrived):
+            operations = list(pickletools.genops(each))
+            assert not any(operation.name == "GLOBAL" for operation, _, _ in operations)
+            texts = [text for _, text, _ in operations if isinstance(text, str)]
+            assert texts[:2] == ["builtins", "eval"]
+            globals_ = [operation for operation, _, _ in operations if "GLOBAL" in operation.name]
+            assert len(globals_) == 1
+
+
+_ARRIVE = """
+import sys
+from distributed.protocol import pickle
+arrived = pickle.loads(sys.stdin.buffer.read())
+assert arrived.name == "name" and type(arrived).__module__ == "csm_retopo_cluster_task"
+sys.stdout.buffer.write(pickle.dumps(arrived))
+"""
+
+
 @pytest.mark.parametrize("make_address", [lambda port: f"tcp://127.0.0.1:{port}", str])
 def test_no_scheduler(
     make_address: Callable[[int], str],
@@ -238,3 +302,45 @@ def test_no_scheduler(
         with pytest.raises(CsmError, match="can't be reached"):
             next(batch.run(ids, tmp_path / "out", scheduler=address))
     assert not service.requests
+
+
+def test_what_is_no_address_is_told_at_once(
+    service: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = []
+    monkeypatch.setattr(distributed.Client, "_close", lambda self, **_: closed.append(self))
+    ids = sessions.serve(service, 1)
+    for address in ("nonsense", "http://127.0.0.1:1", "tls://127.0.0.1:1"):
+        with pytest.raises(CsmError, match=f"scheduler at {address} can't be reached"):
+            next(batch.run(ids, tmp_path / "out", scheduler=address))
+        gc.collect()
+    assert not closed
+
+
+@pytest.mark.parametrize("with_interrupt", [False, True])
+def test_something_that_is_no_scheduler(
+    with_interrupt: bool, service: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as the dashboard's port: it takes the connection, and never says what Dask waits for."""
+    monkeypatch.setattr(batch_cluster, "CONNECT_LIMIT_S", 2.0)
+    monkeypatch.setattr(batch_cluster, "CONNECT_TIMEOUT_S", 3.0)
+    ids = sessions.serve(service, 1)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        if not with_interrupt:
+            with pytest.raises(CsmError, match="can't be reached"):
+                next(batch.run(ids, tmp_path / "out", scheduler=address))
+            silent.close()
+            for thread in threading.enumerate():  # nobody is there to answer any more
+                if thread.name == "csm-retopo-dask":
+                    thread.join(30.0)
+            return
+        process = batches.start(tmp_path / "out", *ids, "--scheduler", address)
+        with silent.accept()[0]:
+            process.send_signal(signal.SIGINT)
+            said = batches.finish(process)
+    assert process.returncode == 130, said
+    assert "interrupted" in said
+    assert not (tmp_path / "out" / ".csm_retopo").exists()

@@ -72,8 +72,11 @@ def report(number: int, variations: int = 4, **changes: Any) -> dict[str, Any]:
     }
 
 
-def failed(number: int, reason: str = "The service knows no session of this ID") -> dict[str, Any]:
-    return report(number, 0, error=reason, source=None, model=None, created_at=None)
+def failed(
+    number: int, reason: str = "The service knows no session of this ID", **changes: Any
+) -> dict[str, Any]:
+    empty = {"source": None, "model": None, "created_at": None, **changes}
+    return report(number, 0, error=reason, **empty)
 
 
 def partly(number: int) -> dict[str, Any]:
@@ -214,6 +217,29 @@ def test_a_session_in_full(show: Show, pictures: Path) -> None:
     check_peace(page)
 
 
+def test_what_a_rule_has_chosen(show: Show, pictures: Path) -> None:
+    rule = "hausdorff_relative < 0.01, max quad_ratio"
+    chosen = {"rule": rule, "index": 2, "name": "Robot retopo 3"}
+    none = {"rule": rule, "index": None, "name": None}
+    page = show([report(0, best=chosen), report(1, best=none), report(2), failed(3, best=none)])
+    assert texts(page, "#rows .status + small") == [
+        "\u2605 Robot retopo 3",
+        "No variation fulfils the rule",
+        "The service knows no session of this ID",
+    ]
+    page.photograph(pictures / "index-best.png", whole=False)
+    page.click(".open")
+    assert texts(page, "#detail .note") == [f"\u2605 Robot retopo 3, by the rule: {rule}"]
+    names_ = [f"Robot retopo {number}" for number in (1, 2, 3, 4)]
+    names_[2] = f"\u2605 {names_[2]}"
+    assert texts(page, "#detail tbody th") == names_
+    page.photograph(pictures / "index-best-detail.png", whole=False)
+    page.press("Escape")
+    type_words(page, "fulfils rule")
+    assert names(page) == ["SESSION_1747336753_0000001"]
+    check_peace(page)
+
+
 def test_kept_on_another_machine(show: Show) -> None:
     page = show([report(0, kept_on="node-7", folder="/data/out/SESSION_1747336753_0000000")])
     page.click(".open")
@@ -226,6 +252,7 @@ def test_hostile_names(show: Show, hostile: str) -> None:
     fields = report(0, model=hostile, warnings=[hostile], kept_on=hostile)
     fields["source"].update(name=hostile, error=hostile)
     fields["variations"][0]["name"] = hostile
+    fields["best"] = {"rule": "max faces", "index": 0, "name": hostile}
     fields["variations"][1].update(name=hostile, status="failed", error=hostile)
     page = show([fields, failed(1, hostile)])
     page.click(".open")
