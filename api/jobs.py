@@ -356,7 +356,7 @@ class FolderJob(Job):
         self, folder: Path, cache: Cache, *, with_source: bool = True, notice: str = ""
     ) -> None:
         super().__init__(cache, with_source=with_source)
-        self.folder = folder
+        self.folder = folder.absolute()  # the background Blenders work in folders of their own
         self.notice = notice
 
     def _run(self) -> None:
