@@ -5,6 +5,7 @@ of memory and left without a disk: what is lost is one file at a time, and never
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -23,7 +24,7 @@ import bpy
 import pytest
 import sessions
 
-from bl_ext.user_default.csm_retopo.api import errors, kinds
+from bl_ext.user_default.csm_retopo.api import errors, image_files, kinds
 from bl_ext.user_default.csm_retopo.api.cache import Cache
 from bl_ext.user_default.csm_retopo.api.jobs import FolderJob
 from bl_ext.user_default.csm_retopo.scene import models, pending
@@ -35,7 +36,10 @@ from bl_ext.user_default.csm_retopo.scene.targets import SceneTarget
 from hostile import building, tracing
 from hostile.images import images
 from hostile.meshes import Mesh, meshes
+from hostile.mutation import mutants
 
+DECODED = 600
+"""Mutants of images, of which Blender decodes those that are let through."""
 KILLS = int(os.environ.get("CSM_RETOPO_KILLS", "3"))
 IS_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 
@@ -315,6 +319,35 @@ result = {
 print("\\nRESULT " + json.dumps(result), flush=True)
 lifecycle.uninstall()
 """
+
+
+def test_what_is_let_through_is_what_blender_decodes(tmp_path: Path) -> None:
+    """In a Blender of its own, since what is wrong here may end it."""
+    seeds = [each.content for each in images().values() if len(each.content) < 20_000]
+    paths = []
+    for number, data in enumerate(
+        [*(each.content for each in images().values()), *mutants(seeds, DECODED, seed=3)]
+    ):
+        path = tmp_path / f"{number}.png"
+        path.write_bytes(data)
+        with contextlib.suppress(errors.DamagedFile):
+            image_files.check_png(path)
+            paths.append(str(path))
+    assert len(paths) > DECODED / 50, "the mutants teach nothing"
+    (tmp_path / "names").write_text("\n".join(paths), encoding="utf-8")
+    script = Path(__file__).parents[1] / "hostile" / "decoding.py"
+    done = subprocess.run(
+        [sys.executable, script, tmp_path / "names"],
+        check=False,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=100,
+        env={**os.environ, "BLENDER_USER_RESOURCES": str(tmp_path / "resources")},
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+    decoded = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert [each["name"] for each in decoded] == paths
+    assert [each for each in decoded if each["told"] != each["found"]] == []
 
 
 def test_a_preview_that_was_changed_is_not_decoded(tmp_path: Path) -> None:
