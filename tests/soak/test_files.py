@@ -18,6 +18,7 @@ import pytest
 import environments
 from conftest import ROOT, record
 from hostile import oracle
+from hostile.building import glb
 from hostile.images import images
 from hostile.meshes import meshes
 from hostile.mutation import mutants
@@ -82,6 +83,14 @@ def test_no_file_breaks_blender(tmp_path: Path, version: str) -> None:
                 path.unlink()
                 if taken == CONVERTED:
                     break
+    check, seeds = SEEDS["texture"]
+    textures = (
+        data for data in mutants(seeds, CONVERTED * 20, SEED) if oracle.check_bytes(check, data)
+    )
+    for number, data in enumerate(itertools.islice(textures, CONVERTED // 4)):
+        paths.append(folder / f"texture{number}.glb")
+        paths[-1].write_bytes(glb(texture=data))
+        names.append(f"texture {number}")
     answers, summary = _converted(tmp_path, version, paths)
     lost = [
         name for name, answer in zip(names, answers, strict=True) if "crashed" in answer["reason"]
