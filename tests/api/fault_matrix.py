@@ -60,14 +60,17 @@ PATIENCE = Patience(
 LONGEST_CASE_S = 25.0
 AT_ONCE = 12
 
-STAGES = ("session", "source", "mesh", "preview", "hop")
+STAGES = ("session", "source", "mesh", "preview", "hop", "renewal")
 """Where a fault can be: in the answer to the request for the session, for the source, for one
-variation's mesh or preview, or behind a redirect to another host (of a mesh)."""
+variation's mesh or preview, or behind a redirect to another host (of a mesh); or for the session
+again, since the link to a mesh has expired."""
+_OF_SESSION = ("session", "renewal")
 
 _KEYS = {
     "source": (FileKind.SOURCE, -1),
     "mesh": (FileKind.MESH, 0),
     "hop": (FileKind.MESH, 0),
+    "renewal": (FileKind.MESH, 0),
     "preview": (FileKind.PREVIEW, 0),
 }
 _NAMES = {
@@ -120,7 +123,7 @@ class Trouble:
 
     def effect(self, stage: str) -> Effect:
         """What it does at that stage."""
-        return self.exceptions.get(stage, self.session if stage == "session" else self.files)
+        return self.exceptions.get(stage, self.session if stage in _OF_SESSION else self.files)
 
 
 @dataclass(frozen=True)
@@ -373,7 +376,12 @@ class Bench:
         self.service.add_session(session_id, document=document, files=FILES)
         stage = case.stage
         pattern, server = f"/v3/sessions/{session_id}", self.service
-        if stage != "session":
+        skip = 0
+        if stage == "renewal":
+            expired = f"/inference-outputs/*/{session_id}/{_NAMES[_KEYS[stage]][0]}"
+            self.service.add_fault(expired, Fault("expired"))
+            skip = 1
+        elif stage != "session":
             name = _NAMES[_KEYS[stage]][0]
             pattern = f"/inference-outputs/*/{session_id}/{name}"
         if stage == "hop":
@@ -388,7 +396,8 @@ class Bench:
             if fault.kind == "replace":
                 fault = Fault("replace", body=CHANGED[name])
             is_last = position == len(case.troubles) - 1
-            server.add_fault(pattern, fault, times=None if case.lasting and is_last else 1)
+            times = None if case.lasting and is_last else 1
+            server.add_fault(pattern, fault, times=times, skip=skip)
         return session_id
 
     def job(self, case: Case, session_id: str) -> DownloadJob:
@@ -653,8 +662,9 @@ def pairs(bench: Bench) -> list[Case]:
 
 def _troubles_of(stage: str, bench: Bench, forbidden: Iterable[str]) -> list[Trouble]:
     every = troubles(bench.places, forbidden)
-    if stage == "session":
+    if stage in _OF_SESSION:
         every = [each for each in every if each.name not in _NOT_OF_A_SESSION]
+    if stage == "session":
         every += broken_connections()
     return every
 
