@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -22,16 +23,21 @@ from .errors import (
     Unreachable,
 )
 from .jobs import log_failure
-from .session import Session, clean_name, find_session_id, parse_session, without_urls
+from .session import (
+    SESSION_LIMIT_BYTES,
+    Session,
+    clean_name,
+    find_session_id,
+    parse_session,
+    read_json,
+    without_urls,
+)
 from .settings import Service
 from .transport import Answer, BodyBroken, Passing, Transport, raise_for_trouble
 from .unzip import NotGzip, Unzip
 
 if TYPE_CHECKING:
     from .requesting import Wish
-
-SESSION_LIMIT_BYTES = 64 * 2**20
-"""Sessions of a few MB are normal (they can hold image embeddings)."""
 
 _SHORTEST_KEY = 8
 """What is shorter is no key, and may stand in an answer for another reason."""
@@ -114,10 +120,9 @@ def _request_once(transport: Transport, service: Service, wish: Wish) -> str:
 
 def _new_session_id(body: bytes) -> str:
     """The ID in the service's answer, whose form is not documented. Raises RequestUncertain."""
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        document = None
+    document = None
+    with contextlib.suppress(NotJSON):
+        document = read_json(body)
     while isinstance(document, dict):
         session_id = document.get("_id")
         if isinstance(session_id, str) and "/" not in session_id:
@@ -132,8 +137,8 @@ def _new_session_id(body: bytes) -> str:
 def _said(answer: Answer, key: str) -> str:
     """The reason that the service gives for a refusal, as a clause, if there is one to be shown."""
     try:
-        message = json.loads(_read(answer, lambda: None))["message"]
-    except (CsmError, Passing, ValueError, RecursionError, KeyError, TypeError):
+        message = read_json(_read(answer, lambda: None))["message"]
+    except (CsmError, Passing, KeyError, TypeError):
         return ""
     # What holds a URL or the key is a credential.
     if not isinstance(message, str) or without_urls(message, "") != message or key in message:

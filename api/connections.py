@@ -10,11 +10,13 @@ import concurrent.futures
 import contextlib
 import logging
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
+import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -58,13 +60,30 @@ def busy_with(exchange: Exchange) -> Iterator[None]:
 class Adapter(HTTPAdapter):
     """The connections of one job. `sent` is set before anything of a request goes out.
 
+    Certificates are compared with those at `ca_bundle`, a path, or with those that requests brings.
+
     What an exception says is not enough to tell whether a request went out: urllib3 1.26 calls a
     connection that breaks while it waits for the answer a proxy's or TLS's failure.
     """
 
-    def __init__(self, connections: int, sent: threading.Event) -> None:
+    def __init__(self, connections: int, sent: threading.Event, ca_bundle: str | None) -> None:
         self._pool_classes = _pool_classes(sent)
+        self._ca_bundle = ca_bundle
         super().__init__(pool_connections=4, pool_maxsize=connections, max_retries=0)
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: object = True,
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> requests.Response:
+        """Send it, and check certificates: other add-ons have all sessions of requests not do so,
+        which `verify` would tell.
+        """
+        return super().send(request, stream, timeout, self._ca_bundle or True, cert, proxies)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Have it use these connections."""
@@ -147,7 +166,12 @@ def _pool_classes(sent: threading.Event) -> dict[str, type[HTTPConnectionPool]]:
                 self._is_connecting = False
 
     class WatchedTLS(Watched, HTTPSConnection):
-        pass
+        def connect(self) -> None:
+            super().connect()
+            # Others can have changed what is below, too. Nothing of a request was sent yet.
+            if not self.is_verified or self.assert_hostname is False:
+                self.close()
+                raise ssl.SSLError("the certificate was not checked")
 
     class Pool(HTTPConnectionPool):
         ConnectionCls = Watched

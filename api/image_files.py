@@ -29,12 +29,14 @@ LIMIT_BYTES = 256 << 20
 _STEP_BYTES = 1 << 20
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_CHUNK_LIMIT = 200_000
+_PNG_CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _PNG_EXTRAS = (b"iCCP", b"zTXt", b"iTXt")
 _PNG_EXTRA_LIMIT_BYTES = 16 << 20
-"""What all texts and color profiles in it may unpack to."""
+"""What all texts and color profiles in it may unpack to, and what may follow its pixels."""
 _JPEG_SCAN_LIMIT = 100
 _BLOATED = "it unpacks to far more than a picture"
 _MISFIT = "its parts don't fit together"
+_GARBLED = "it is damaged: its pixels can't be unpacked"
 
 
 def check_png(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -88,6 +90,7 @@ def _check_png(file: BinaryIO, size: int) -> tuple[int, int]:
     file.seek(position)
     picture: _Pixels | None = None
     has_palette = False
+    before = b""
     extra_bytes = 0
     for _ in range(_PNG_CHUNK_LIMIT):
         header = file.read(8)
@@ -97,13 +100,17 @@ def _check_png(file: BinaryIO, size: int) -> tuple[int, int]:
         position += 12 + chunk_bytes
         if position > size:
             raise DamagedFile(CUT_SHORT)
+        if not kind.isalpha() or (kind[:1].isupper() and kind not in _PNG_CRITICAL):
+            raise DamagedFile(_MISFIT)
         if kind == b"IDAT":
-            if picture is None:
+            if picture is None or (picture.began and before != b"IDAT"):
                 raise DamagedFile(_MISFIT)
+            before = kind
             _read_chunk(file, chunk_bytes, kind, picture)
             continue
         if kind in _PNG_EXTRAS and chunk_bytes > _PNG_EXTRA_LIMIT_BYTES:
             raise DamagedFile(_BLOATED)
+        before = kind
         data = _read_chunk(file, chunk_bytes, kind)
         if (kind == b"IHDR") != (picture is None):
             raise DamagedFile(_MISFIT)
@@ -112,6 +119,8 @@ def _check_png(file: BinaryIO, size: int) -> tuple[int, int]:
         elif kind == b"IEND":
             break
         elif kind == b"PLTE":
+            if has_palette or picture is None or picture.began or chunk_bytes not in _PALETTES:
+                raise DamagedFile(_MISFIT)
             has_palette = True
         elif kind in _PNG_EXTRAS:
             extra_bytes += _unpacked_bytes(kind, data)
@@ -127,6 +136,9 @@ def _check_png(file: BinaryIO, size: int) -> tuple[int, int]:
 # The bit depths that each color type of a PNG may have, and how many values a pixel has.
 _PNG_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _PNG_VALUES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_PALETTES = range(3, 3 * 256 + 1, 3)
+"""How long a PNG's palette can be, in bytes."""
+_LAST_FILTER = 4
 # Where each pass of an interlaced PNG begins, and its steps: x, y, across, down.
 _PNG_PASSES = (
     *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),
@@ -150,29 +162,48 @@ class _Pixels:
         self.width, self.height = _bounded(width, height)
         pixel_bits = depth * _PNG_VALUES[self._color]
         self._wanted_bytes = 0
+        self._passes: list[tuple[int, int, int]] = []  # each one's begin, end, and bytes of a row
         for x, y, across, down in _PNG_PASSES if interlace else ((0, 0, 1, 1),):
             columns, rows = -((x - width) // across), -((y - height) // down)
             if columns > 0 and rows > 0:
-                self._wanted_bytes += rows * (1 + -(-columns * pixel_bits // 8))
+                row_bytes = 1 + -(-columns * pixel_bits // 8)
+                begin = self._wanted_bytes
+                self._wanted_bytes += rows * row_bytes
+                self._passes.append((begin, self._wanted_bytes, row_bytes))
         self._found_bytes = 0
-        self._began = False
+        self.began = False
         self._unpacker = zlib.decompressobj()
 
     def feed(self, packed: bytes) -> None:
         """Unpack some more. Raises DamagedFile."""
-        self._began = True
+        self.began = True
         try:
-            while packed and self._found_bytes < self._wanted_bytes:
-                self._found_bytes += len(self._unpacker.decompress(packed, _STEP_BYTES))
+            while packed and not self._unpacker.eof:
+                piece = self._unpacker.decompress(packed, _STEP_BYTES)
                 packed = self._unpacker.unconsumed_tail
+                self._check_filters(piece)
+                self._found_bytes += len(piece)
+                if self._found_bytes > self._wanted_bytes + _PNG_EXTRA_LIMIT_BYTES:
+                    raise DamagedFile(_BLOATED)
         except zlib.error:
-            raise DamagedFile("it is damaged: its pixels can't be unpacked") from None
+            raise DamagedFile(_GARBLED) from None
+
+    def _check_filters(self, piece: bytes) -> None:
+        """Each row begins with the number of its filter. Raises DamagedFile."""
+        for begin, end, row_bytes in self._passes:
+            first = max(begin - self._found_bytes, 0)
+            first += (begin - self._found_bytes - first) % row_bytes
+            if (
+                max(piece[first : max(end - self._found_bytes, 0) : row_bytes], default=0)
+                > _LAST_FILTER
+            ):
+                raise DamagedFile(_GARBLED)
 
     def finish(self, has_palette: bool) -> None:
         """Raise DamagedFile unless all of the picture was there."""
-        if not self._began:
+        if not self.began:
             raise DamagedFile("it holds no picture")
-        if self._found_bytes < self._wanted_bytes:
+        if self._found_bytes < self._wanted_bytes or not self._unpacker.eof:
             raise DamagedFile(CUT_SHORT)
         if self._color == 3 and not has_palette:
             raise DamagedFile(_MISFIT)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from . import image_files, mesh_files
+from . import image_files, kinds, mesh_files
 from .cache import SOURCE_NAME, Cache, hash_file, mesh_name, preview_name
 from .cancellation import Cancellation
 from .errors import (
@@ -43,7 +43,15 @@ from .errors import (
 )
 from .holding import Hold
 from .patience import Patience
-from .session import NOT_NAMED, Links, RemoteFile, Session, clean_name, parse_session
+from .session import (
+    NOT_NAMED,
+    SESSION_LIMIT_BYTES,
+    Links,
+    RemoteFile,
+    Session,
+    clean_name,
+    parse_session,
+)
 from .settings import Service
 
 if TYPE_CHECKING:
@@ -348,7 +356,7 @@ class FolderJob(Job):
         self, folder: Path, cache: Cache, *, with_source: bool = True, notice: str = ""
     ) -> None:
         super().__init__(cache, with_source=with_source)
-        self.folder = folder
+        self.folder = folder.absolute()  # the background Blenders work in folders of their own
         self.notice = notice
 
     def _run(self) -> None:
@@ -369,13 +377,14 @@ def read_folder_session(folder: Path) -> Session:
     """
     path = folder / "session.json"
     try:
-        if not path.is_file():  # a pipe of that name would hold the reader for ever
-            raise FolderError(
-                f"{folder.name or folder} holds no session.json: choose the folder of one session"
-            )
-        body = path.read_bytes()
-    except OSError as error:
-        raise FolderError(f"session.json can't be read ({error.strerror})") from None
+        with kinds.opened(path, SESSION_LIMIT_BYTES) as (file, _):
+            body = file.read(SESSION_LIMIT_BYTES)
+    except MissingFile:
+        raise FolderError(
+            f"{folder.name or folder} holds no session.json: choose the folder of one session"
+        ) from None
+    except DamagedFile as error:
+        raise FolderError(f"session.json can't be read: {error}") from None
     return parse_session(body, Links.LOCAL)
 
 

@@ -30,6 +30,11 @@ from .errors import (
 NAME_LIMIT = 60
 """Longest name, in characters: with a suffix it still fits Blender's 63 bytes for plain ASCII."""
 
+SESSION_LIMIT_BYTES = 64 * 2**20
+"""Sessions of a few MB are normal (they can hold image embeddings)."""
+_MOST_VALUES = 1_000_000
+"""In one document: all of Blender waits while it is read, and each takes up to 70 bytes."""
+
 _SESSION_ID = re.compile(r"SESSION_[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*")
 _SESSION_ID_LIMIT = 100
 _ASSET_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
@@ -165,11 +170,7 @@ def parse_session(body: bytes | str, links: Links = Links.SECURE) -> Session:
 
     Raises NotJSON and NotRetopology.
     """
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        start = (body if isinstance(body, str) else body[:200].decode("latin-1")).lstrip()
-        raise NotJSON("it is a web page" if start.startswith("<") else "not JSON") from None
+    document = read_json(body)
     if not isinstance(document, dict):
         raise NotJSON("not a JSON object")
     try:
@@ -196,6 +197,19 @@ def parse_session(body: bytes | str, links: Links = Links.SECURE) -> Session:
         failure=clean_name(_text(document, "status_message") or _text(document, "error_code"), 200)
         or None,
     )
+
+
+def read_json(body: bytes | str) -> Any:
+    """What the document holds. Raises NotJSON, also for one of more values than a session has."""
+    try:
+        if isinstance(body, bytes):
+            body = body.decode(json.detect_encoding(body), "surrogatepass")
+        if sum(map(body.count, ",[{")) > _MOST_VALUES:
+            raise NotJSON("it is too large")
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        start = (body if isinstance(body, str) else body[:200].decode("latin-1")).lstrip()
+        raise NotJSON("it is a web page" if start.startswith("<") else "not JSON") from None
 
 
 def clean_name(text: str, limit: int = NAME_LIMIT) -> str:

@@ -40,6 +40,7 @@ MAX_REDIRECTS = 5
 HEADWAY_BYTES = 2**20
 """A try that brought as much was not in vain, though it broke."""
 _MOST_DOUBLINGS = 5
+_CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 _T = TypeVar("_T")
 
@@ -177,9 +178,10 @@ class Transport:
         self._session.trust_env = False
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._session.headers.clear()
-        self._ca_bundle = environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE") or True
+        self._ca_variable = next((name for name in _CA_VARIABLES if environ.get(name)), "")
+        self._ca_bundle = environ.get(self._ca_variable)
         self._sent = threading.Event()
-        adapter = Adapter(connections, self._sent)
+        adapter = Adapter(connections, self._sent, self._ca_bundle)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
 
@@ -258,6 +260,9 @@ class Transport:
         if proxy.lower().startswith("socks"):
             # Their connections are made elsewhere: nothing would bound them.
             raise Unreachable(host, "the proxy that is set can't be used")
+        is_secure = urlsplit(url).scheme == "https"
+        if is_secure and self._ca_bundle and not os.path.exists(self._ca_bundle):
+            raise Unreachable(host, f"{self._ca_variable} names no file with certificates")
         turns = self._courtesy.turns(urlsplit(url).netloc)
         turns.keep_pause(self.cancellation, self.patience.longest_pause_s)
         end_s = min(time.monotonic() + answer_s, last_s)
@@ -270,7 +275,6 @@ class Transport:
                     headers=sent,
                     data=body,
                     proxies=proxies,
-                    verify=self._ca_bundle,
                     timeout=(self.patience.connect_s, silence_s),
                     stream=True,
                     allow_redirects=False,

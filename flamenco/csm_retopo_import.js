@@ -56,6 +56,10 @@ function compileJob(job) {
     if (typed.length + listed == 0) {
         throw "Name sessions, or a file that names some";
     }
+    if (typed.some(function (id) { return /:\/\/|[?&]sig=/i.test(id); })) {
+        throw "Name sessions by their IDs, and put URLs into the file: a job and its tasks can be " +
+            "read by many, and a URL may be as good as a key";
+    }
     const size = Math.max(settings.block_size || 1, 1);
 
     for (let start = 0; start < typed.length; start += Math.min(size, MOST_TYPED_PER_TASK)) {

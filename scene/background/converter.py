@@ -354,6 +354,9 @@ class _Process:
                 encoding="utf-8",
                 errors="replace",
                 env=_environment(self._folder.name),
+                # Blender and its libraries look for plug-ins below the working folder, and that may
+                # be where the session's files are.
+                cwd=self._folder.name,
                 # Only Windows has these: no console window, and the artist's Blender first.
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0)
                 | getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0),

@@ -96,6 +96,8 @@ def _remove_temporary_files() -> None:
     folder = Path(os.environ.get("TMPDIR", ""))
     if not folder.name.startswith(TEMPORARY_PREFIX):
         return
+    with contextlib.suppress(OSError):
+        os.chdir(folder.parent)  # Windows removes no folder that somebody works in
     # What another thread makes or removes in it meanwhile can keep it from going.
     for _ in range(_REMOVAL_ATTEMPTS):
         shutil.rmtree(folder, ignore_errors=True)

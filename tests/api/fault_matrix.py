@@ -13,17 +13,22 @@ import enum
 import functools
 import itertools
 import logging
+import os
 import random
 import socket
+import ssl
+import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import trustme
 import without_blender  # noqa: F401 - before anything of api/
 from fetching import glb, obj, png, session_document
 
@@ -55,14 +60,17 @@ PATIENCE = Patience(
 LONGEST_CASE_S = 25.0
 AT_ONCE = 12
 
-STAGES = ("session", "source", "mesh", "preview", "hop")
+STAGES = ("session", "source", "mesh", "preview", "hop", "renewal")
 """Where a fault can be: in the answer to the request for the session, for the source, for one
-variation's mesh or preview, or behind a redirect to another host (of a mesh)."""
+variation's mesh or preview, or behind a redirect to another host (of a mesh); or for the session
+again, since the link to a mesh has expired."""
+_OF_SESSION = ("session", "renewal")
 
 _KEYS = {
     "source": (FileKind.SOURCE, -1),
     "mesh": (FileKind.MESH, 0),
     "hop": (FileKind.MESH, 0),
+    "renewal": (FileKind.MESH, 0),
     "preview": (FileKind.PREVIEW, 0),
 }
 _NAMES = {
@@ -103,17 +111,19 @@ class Effect(enum.Enum):
 
 @dataclass(frozen=True)
 class Trouble:
-    """A fault by name, and what it does once it happens, at each stage."""
+    """A fault by name, and what it does once it happens, at each stage. Without a fault, it is the
+    connection that goes wrong.
+    """
 
     name: str
-    fault: Fault
+    fault: Fault | None
     files: Effect
     session: Effect
     exceptions: dict[str, Effect] = field(default_factory=dict)
 
     def effect(self, stage: str) -> Effect:
         """What it does at that stage."""
-        return self.exceptions.get(stage, self.session if stage == "session" else self.files)
+        return self.exceptions.get(stage, self.session if stage in _OF_SESSION else self.files)
 
 
 @dataclass(frozen=True)
@@ -127,6 +137,10 @@ class Case:
     def __str__(self) -> str:
         names = ", then ".join(each.name for each in self.troubles)
         return f"{self.stage}: {names}{' for ever' if self.lasting else ''}"
+
+    def without(self, trouble: Trouble) -> Case:
+        """The case as it is if this one never happens."""
+        return replace(self, troubles=tuple(each for each in self.troubles if each is not trouble))
 
     @property
     def is_had(self) -> bool | None:
@@ -145,6 +159,8 @@ class Case:
                     return False
                 case Effect.EXPIRED:
                     renewed = True
+                case Effect.PASSES if for_ever and trouble.fault is None:
+                    return False
                 case Effect.PASSES if for_ever:
                     # What comes piece by piece may be whole before the tries are used up; what
                     # concerns parts never happens as long as nothing else goes wrong.
@@ -177,6 +193,7 @@ def troubles(place: Places, forbidden: Iterable[str]) -> list[Trouble]:
         passing("closed in the body", Fault("close", after_bytes=25)),
         passing("stall in the body", Fault("stall", after_bytes=15)),
         passing("truncated", Fault("truncate")),
+        passing("truncated chunks", Fault("truncate_chunked")),
         passing("truncated headers", Fault("truncate_headers")),
         Trouble(
             "truncated without length",
@@ -240,6 +257,21 @@ def troubles(place: Places, forbidden: Iterable[str]) -> list[Trouble]:
     ]
 
 
+REFUSED, UNKNOWN, SILENT = "refused", "a name that is not known", "no answer"
+NO_TLS, CUT_TLS, DRIPPING_TLS = "no TLS", "a handshake that is cut", "a handshake that drips"
+OF_TLS = (NO_TLS, CUT_TLS, DRIPPING_TLS)
+
+
+def broken_connections() -> list[Trouble]:
+    """All that can become of a connection before a request is sent. Redirects lead a file to the
+    same; for the session, none is followed.
+    """
+    return [
+        Trouble(name, None, Effect.NONE, Effect.FINAL if name == NO_TLS else Effect.PASSES)
+        for name in (REFUSED, UNKNOWN, SILENT, *OF_TLS)
+    ]
+
+
 INSIDE = {
     "router.example": "192.168.1.1",
     "ten.example": "10.1.2.3",
@@ -288,23 +320,53 @@ class Bench:
     be called on any thread, but `opened` and `close`.
     """
 
-    def __init__(self, folder: Path, service: StandIn, hop: StandIn, places: Places) -> None:
+    def __init__(
+        self, folder: Path, service: StandIn, hop: StandIn, places: Places, tls_url: str
+    ) -> None:
         self.folder = folder
         self.service = service
         self.hop = hop
         self.places = places
         self.connected: list[tuple[str, int]] = []
+        self._tls_url = tls_url
         self._numbers = itertools.count(1)
+        self._connections: dict[str, Iterator[Trouble | None]] = {}
+        self._met: dict[str, list[Trouble]] = {}
+        self._current = threading.local()
 
     @property
     def allowed(self) -> set[tuple[str, int]]:
         """Where connections may go."""
         urls = [
-            *(self.service.api_url, self.service.files_url, self.hop.files_url),
+            *(self.service.api_url, self.service.files_url, self.hop.files_url, self._tls_url),
             *(self.places.closed, self.places.no_tls),
             *(self.places.cut_tls, self.places.dripping_tls),
         ]
-        return {("127.0.0.1", int(url.split(":")[2].partition("/")[0])) for url in urls}
+        return {_address(url) for url in urls}
+
+    def begin_connection(self) -> None:
+        """This thread begins a connection. Raises OSError if it goes wrong at once."""
+        job = threading.current_thread().name
+        self._current.trouble = trouble = next(self._connections.get(job, iter(())), None)
+        if trouble is not None:
+            self._met[job].append(trouble)
+            if trouble.name == UNKNOWN:
+                raise socket.gaierror(-2, "Name or service not known")
+
+    def lead_connection(self, address: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Where the connection that this thread has begun leads instead. Raises OSError."""
+        trouble = getattr(self._current, "trouble", None)
+        self._current.trouble = None
+        if trouble is None:
+            return address
+        if trouble.name == REFUSED:
+            raise ConnectionRefusedError
+        if trouble.name == SILENT:
+            time.sleep(0.1)
+            raise TimeoutError
+        places = self.places
+        urls = {NO_TLS: places.no_tls, CUT_TLS: places.cut_tls, DRIPPING_TLS: places.dripping_tls}
+        return _address(urls[trouble.name])
 
     def arm(self, case: Case) -> str:
         """Have a new session meet the case's troubles. Returns its ID."""
@@ -314,7 +376,12 @@ class Bench:
         self.service.add_session(session_id, document=document, files=FILES)
         stage = case.stage
         pattern, server = f"/v3/sessions/{session_id}", self.service
-        if stage != "session":
+        skip = 0
+        if stage == "renewal":
+            expired = f"/inference-outputs/*/{session_id}/{_NAMES[_KEYS[stage]][0]}"
+            self.service.add_fault(expired, Fault("expired"))
+            skip = 1
+        elif stage != "session":
             name = _NAMES[_KEYS[stage]][0]
             pattern = f"/inference-outputs/*/{session_id}/{name}"
         if stage == "hop":
@@ -324,21 +391,31 @@ class Bench:
             server = self.hop
         for position, trouble in enumerate(case.troubles):
             fault = trouble.fault
+            if fault is None:
+                continue
             if fault.kind == "replace":
                 fault = Fault("replace", body=CHANGED[name])
             is_last = position == len(case.troubles) - 1
-            server.add_fault(pattern, fault, times=None if case.lasting and is_last else 1)
+            times = None if case.lasting and is_last else 1
+            server.add_fault(pattern, fault, times=times, skip=skip)
         return session_id
 
-    def job(self, session_id: str) -> DownloadJob:
-        """The job that brings that session."""
-        account = Service(self.service.api_url, self.service.key)
-        return DownloadJob(session_id, account, Cache(self.folder), patience=PATIENCE)
+    def job(self, case: Case, session_id: str) -> DownloadJob:
+        """The job that brings that session, and has such troubles with its connections."""
+        has_tls = any(each.name in OF_TLS for each in case.troubles)
+        account = Service(self._tls_url if has_tls else self.service.api_url, self.service.key)
+        job = DownloadJob(session_id, account, Cache(self.folder), patience=PATIENCE)
+        job._thread.name = name = f"csm-retopo-job-{session_id}"
+        troubles = [each if each.fault is None else None for each in case.troubles]
+        for_ever = itertools.repeat(troubles[-1]) if case.lasting else ()
+        self._connections[name] = itertools.chain(troubles, for_ever)
+        self._met[name] = []
+        return job
 
     def run(self, case: Case) -> list[str]:
         """Run one case to its end. Returns what is wrong with it."""
         session_id = self.arm(case)
-        job = self.job(session_id)
+        job = self.job(case, session_id)
         messages: list[Message] = []
         end_s = time.monotonic() + LONGEST_CASE_S
         job.start()
@@ -352,6 +429,10 @@ class Bench:
             job.cancel()
             return ["it hangs"]
         job.join(5.0)
+        for trouble in case.troubles:
+            # After an answer, the connection serves again: there is no other that could go wrong.
+            if trouble.fault is None and trouble not in self._met[job._thread.name]:
+                case = case.without(trouble)
         return list(self._problems(case, session_id, messages))
 
     def _problems(self, case: Case, session_id: str, messages: list[Message]) -> Iterator[str]:
@@ -418,7 +499,7 @@ class Bench:
 
     def cancel(self, case: Case, after_s: float) -> float:
         """Run one case, and cancel it after a while. Returns how long its threads went on."""
-        job = self.job(self.arm(case))
+        job = self.job(case, self.arm(case))
         job.start()
         time.sleep(after_s)
         start_s = time.monotonic()
@@ -449,6 +530,7 @@ def opened(folder: Path) -> Iterator[Bench]:
             return [(family, socket.SOCK_STREAM, 6, "", (INSIDE[name], port))]
         if name == "hanging.example":
             released.wait(60.0)
+        bench.begin_connection()
         if name.rstrip(".").endswith(".example"):
             raise socket.gaierror(-2, "Name or service not known")
         return look_up(host, port, *args, **options)
@@ -458,6 +540,7 @@ def opened(folder: Path) -> Iterator[Bench]:
             bench.connected.append(tuple(address[:2]))
             if tuple(address[:2]) not in bench.allowed:
                 raise ConnectionRefusedError("a test tried to leave this machine")
+            address = bench.lead_connection(address)
         connect(self, address)
 
     with contextlib.ExitStack() as stack:
@@ -467,7 +550,10 @@ def opened(folder: Path) -> Iterator[Bench]:
         no_tls = stack.enter_context(_saying(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
         cut = stack.enter_context(_saying(b""))
         dripping = stack.enter_context(_saying(b"\x16\x03\x03\x40\x00", b"\x02"))
-        bench = Bench(folder, service, hop, Places(closed, no_tls, cut, dripping))
+        bundle = stack.enter_context(tempfile.NamedTemporaryFile())
+        tls = stack.enter_context(_speaking_tls(_address(service.api_url), bundle.name))
+        stack.enter_context(mock.patch.dict(os.environ, REQUESTS_CA_BUNDLE=bundle.name))
+        bench = Bench(folder, service, hop, Places(closed, no_tls, cut, dripping), tls)
         socket.getaddrinfo = getaddrinfo
         socket.socket.connect = connecting  # type: ignore[method-assign]
         try:
@@ -476,6 +562,42 @@ def opened(folder: Path) -> Iterator[Bench]:
             socket.getaddrinfo = look_up
             socket.socket.connect = connect  # type: ignore[method-assign]
             released.set()
+
+
+def _address(url: str) -> tuple[str, int]:
+    """The address of a URL of this machine."""
+    return "127.0.0.1", int(url.split(":")[2].partition("/")[0])
+
+
+@contextlib.contextmanager
+def _speaking_tls(behind: tuple[str, int], bundle: str) -> Iterator[str]:
+    """The https URL of a server that speaks TLS for the one behind it. `bundle` is a file that the
+    authority's certificate is written to.
+    """
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(bundle)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+
+    def pass_on(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65_536):
+                target.sendall(data)
+        for each in (source, target):
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(each, socket.SHUT_RDWR)
+
+    def serve(raw: socket.socket) -> None:
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            sock = stack.enter_context(context.wrap_socket(raw, server_side=True))
+            other = stack.enter_context(socket.create_connection(behind))
+            back = threading.Thread(target=pass_on, args=(other, sock), daemon=True)
+            back.start()
+            pass_on(sock, other)
+            back.join(5.0)
+
+    with _accepting(serve) as port:
+        yield f"https://127.0.0.1:{port}"
 
 
 @contextlib.contextmanager
@@ -490,16 +612,26 @@ def _saying(first: bytes, then: bytes = b"") -> Iterator[str]:
             while then and not closing.wait(0.02):
                 sock.sendall(then)
 
+    with _accepting(speak) as port:
+        yield f"https://127.0.0.1:{port}/a"
+        closing.set()
+
+
+@contextlib.contextmanager
+def _accepting(serve: Callable[[socket.socket], None]) -> Iterator[int]:
+    """The port of a server that has each connection served on a thread of its own."""
+    closing = threading.Event()
+
     def accept(listener: socket.socket) -> None:
         while not closing.is_set():
             sock, _ = listener.accept()
-            threading.Thread(target=speak, args=(sock,), daemon=True).start()
+            threading.Thread(target=serve, args=(sock,), daemon=True).start()
 
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         port = listener.getsockname()[1]
         thread = threading.Thread(target=accept, args=(listener,), daemon=True)
         thread.start()
-        yield f"https://127.0.0.1:{port}/a"
+        yield port
         closing.set()
         socket.create_connection(("127.0.0.1", port)).close()
         thread.join(5.0)
@@ -514,22 +646,27 @@ def singles(bench: Bench) -> list[Case]:
     return [
         Case(stage, (trouble,), lasting)
         for stage in STAGES
-        for trouble in troubles(bench.places, FORBIDDEN)
+        for trouble in _troubles_of(stage, bench, FORBIDDEN)
         for lasting in (False, True)
-        if not (stage == "session" and trouble.name in _NOT_OF_A_SESSION)
     ]
 
 
 def pairs(bench: Bench) -> list[Case]:
     """Every trouble after every other, at every stage; of the forbidden places only two."""
-    every = troubles(bench.places, FORBIDDEN[::20])
     return [
-        Case(stage, (first, second))
+        Case(stage, pair)
         for stage in STAGES
-        for first in every
-        for second in every
-        if not (stage == "session" and {first.name, second.name} & _NOT_OF_A_SESSION)
+        for pair in itertools.product(_troubles_of(stage, bench, FORBIDDEN[::20]), repeat=2)
     ]
+
+
+def _troubles_of(stage: str, bench: Bench, forbidden: Iterable[str]) -> list[Trouble]:
+    every = troubles(bench.places, forbidden)
+    if stage in _OF_SESSION:
+        every = [each for each in every if each.name not in _NOT_OF_A_SESSION]
+    if stage == "session":
+        every += broken_connections()
+    return every
 
 
 class Errors(logging.Handler):

@@ -101,6 +101,19 @@ def test_what_is_missing_is_told(settings: dict[str, Any], said: str) -> None:
         compile_job(**settings)
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [
+        f"{IDS[0]} https://files.example/artist@example.com/{IDS[1]}/mesh.glb?sig=CANARY",
+        f"files.example/{IDS[0]}/mesh.glb?sv=1&sig=CANARY",
+    ],
+)
+def test_a_url_does_not_become_a_job_for_all_to_read(typed: str) -> None:
+    with pytest.raises(CompileError, match="put URLs into the file") as caught:
+        compile_job(output="/out", sessions=typed)
+    assert "CANARY" not in str(caught.value)
+
+
 @pytest.mark.parametrize(("text", "listed"), [("A\n\n# C\n  B # b\n", 2), ("\ufeff# A\n", 0)])
 def test_what_blender_works_out_at_submission(tmp_path: Path, text: str, listed: int) -> None:
     """As Flamenco's add-on does: Python's eval with these names."""

@@ -191,7 +191,7 @@ def test_a_session_json_that_is_no_file_is_told(folder: Path, kind: str) -> None
 @pytest.mark.parametrize(
     ("content", "error"),
     [
-        (b"", NotJSON),
+        (b"", FolderError),
         (b"<html>", NotJSON),
         (b'{"_id": "SESS', NotJSON),
         (json.dumps(session_document(type="text_to_image")).encode(), NotRetopology),
@@ -205,6 +205,12 @@ def test_a_session_that_can_t_be_imported_is_told(
 ) -> None:
     (folder / "session.json").write_bytes(content)
     assert type(run(folder_job(folder)).error) is error
+
+
+def test_a_session_json_that_is_too_large_is_not_read(folder: Path) -> None:
+    with (folder / "session.json").open("ab") as file:
+        file.truncate(1 << 40)  # it takes no room
+    assert "session.json can't be read: it is larger than" in str(run(folder_job(folder)).error)
 
 
 def test_a_byte_order_mark_is_passed_over(folder: Path) -> None:

@@ -242,18 +242,23 @@ TINY = {
     "retopo_mesh_0.obj": b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n",
     "retopo_render_0.png": png(1, 1),
 }
+CHUNK_FRAMING = 8
+"""Bytes around a body that is sent as one chunk: its length, and the line ends."""
 
 
-@pytest.mark.parametrize(("kind", "times"), [("truncate", 1), ("truncate_no_length", None)])
+@pytest.mark.parametrize(
+    ("kind", "times"), [("truncate", 1), ("truncate_chunked", 1), ("truncate_no_length", None)]
+)
 def test_a_file_cut_at_any_byte_is_whole_or_not_there(
     service: StandIn, cache_root: Path, kind: Any, times: int | None
 ) -> None:
     service.content_md5 = False
     quick = replace(QUICK, first_pause_s=0.001, tries=2)
-    for at in range(max(map(len, TINY.values()))):
+    framing = CHUNK_FRAMING if kind == "truncate_chunked" else 0
+    for at in range(max(map(len, TINY.values())) + framing):
         session_id = f"SESSION_{at}_1"
         service.add_session(session_id, document=session_document(1), files=TINY)
-        cut = [name for name, content in TINY.items() if at < len(content)]
+        cut = [name for name, content in TINY.items() if at < len(content) + framing]
         for name in cut:
             service.add_fault(f"*/{session_id}/{name}", Fault(kind, after_bytes=at), times=times)
         told = run(download_job(service, cache_root, session_id=session_id, patience=quick))
@@ -265,12 +270,12 @@ def test_a_file_cut_at_any_byte_is_whole_or_not_there(
         wholes = [content for name, content in kept.items() if not name.endswith(".json")]
         assert len(wholes) == len(told.ready)
         assert len(told.ready) + len(told.failed) == len(TINY)
-        if kind == "truncate" and times == 1:
+        if times == 1:
             assert not told.failed
         service.clear_faults()
 
 
-@pytest.mark.parametrize("kind", ["truncate", "truncate_no_length"])
+@pytest.mark.parametrize("kind", ["truncate", "truncate_chunked", "truncate_no_length"])
 def test_a_session_cut_at_any_byte_is_not_taken(
     service: StandIn, cache_root: Path, kind: Any
 ) -> None:
@@ -280,7 +285,7 @@ def test_a_session_cut_at_any_byte_is_not_taken(
     service.add_session(document=document, files=TINY)
     url = f"{service.api_url}/v3/sessions/{SESSION_ID}"
     size = len(requests.get(url, headers={"x-api-key": service.key}, timeout=5).content)
-    for at in range(size):
+    for at in range(size + CHUNK_FRAMING if kind == "truncate_chunked" else size):
         service.add_fault(SESSION_ID, Fault(kind, after_bytes=at), times=None)
         told = run(download_job(service, cache_root, patience=quick))
         service.clear_faults()

@@ -13,7 +13,7 @@ import json
 import logging
 import ssl
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +30,17 @@ from fetching import (
     session_document,
     write_folder,
 )
-from test_tls import authority, url
+from requests.adapters import HTTPAdapter
+from test_tls import asked, authority, bundle, url
 
 from csm_retopo.api import downloads, jobs
 from csm_retopo.api.cache import Cache
-from csm_retopo.api.errors import CsmError
+from csm_retopo.api.errors import Unreachable
 from csm_retopo.api.jobs import DownloadJob, Failed, FolderJob, SessionRead
 from csm_retopo.api.settings import Service
 from standin import FORBIDDEN_KEY, Fault, StandIn
 
-__all__ = ["authority", "url"]
+__all__ = ["asked", "authority", "bundle", "url"]
 
 
 @pytest.fixture
@@ -238,16 +239,39 @@ def test_what_is_kept_of_a_session_names_no_place(service: StandIn, cache_root: 
     ids=repr,
 )
 def test_checking_certificates_can_not_be_switched_off(
-    url: str, cache_root: Path, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]
+    url: str,
+    asked: list[str],
+    cache_root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    environ: dict[str, str],
 ) -> None:
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    require_refusal(url, cache_root, monkeypatch)
+    told = run(DownloadJob(SESSION_ID, Service(url, "CANARY-KEY-6f1e"), Cache(cache_root)))
+    assert type(told.error) is Unreachable
+    assert "secure connection" in str(told.error) or "no file with cert" in str(told.error)
+    assert asked == []
 
 
-def test_nor_by_other_code_in_blender(
-    url: str, cache_root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def unchecked_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    merge = requests.Session.merge_environment_settings
+
+    def merged(*args: Any, **options: Any) -> Any:
+        return {**merge(*args, **options), "verify": False}
+
+    monkeypatch.setattr(requests.Session, "merge_environment_settings", merged)
+
+
+def unchecked_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = requests.Session.request
+
+    def unchecked(*args: Any, **options: Any) -> Any:
+        return request(*args, **{**options, "verify": False})
+
+    monkeypatch.setattr(requests.Session, "request", unchecked)
+
+
+def unchecked_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
     init = requests.Session.__init__
 
     def unchecked(session: requests.Session) -> None:
@@ -255,13 +279,75 @@ def test_nor_by_other_code_in_blender(
         session.verify = False
 
     monkeypatch.setattr(requests.Session, "__init__", unchecked)
-    monkeypatch.setattr(ssl, "_create_default_https_context", ssl._create_unverified_context)
-    require_refusal(url, cache_root, monkeypatch)
 
 
-def require_refusal(url: str, cache_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server with a certificate that nobody vouches for gets no request."""
-    monkeypatch.setattr("csm_retopo.api.transport.FIRST_PAUSE_S", 0.02, raising=False)
+def unchecked_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
+    verify = HTTPAdapter.cert_verify
+
+    def unchecked(self: HTTPAdapter, connection: Any, url: Any, _: Any, cert: Any) -> None:
+        verify(self, connection, url, False, cert)
+
+    monkeypatch.setattr(HTTPAdapter, "cert_verify", unchecked)
+
+
+def unchecked_contexts(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("create_default_context", "_create_default_https_context"):
+        monkeypatch.setattr(ssl, name, ssl._create_unverified_context)
+
+
+def unchecked_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("urllib3.connection.resolve_cert_reqs", lambda _: ssl.CERT_NONE)
+
+
+SwitchOff = Callable[[pytest.MonkeyPatch], None]
+
+
+@pytest.mark.parametrize(
+    "switch_off",
+    [
+        *(unchecked_settings, unchecked_requests, unchecked_sessions),
+        *(unchecked_adapters, unchecked_contexts, unchecked_connections),
+    ],
+)
+def test_nor_by_other_code_in_blender(
+    url: str,
+    asked: list[str],
+    cache_root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    switch_off: SwitchOff,
+) -> None:
+    switch_off(monkeypatch)
     told = run(DownloadJob(SESSION_ID, Service(url, "CANARY-KEY-6f1e"), Cache(cache_root)))
-    assert isinstance(told.error, CsmError)
-    assert "localhost can't be reached" in str(told.error)
+    assert "secure connection" in str(told.error)
+    assert asked == []
+
+
+def test_nor_is_the_name_in_them(
+    url: str, asked: list[str], bundle: Path, cache_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    init = HTTPAdapter.init_poolmanager
+
+    def unchecked(*args: Any, **options: Any) -> None:
+        init(*args, **options, assert_hostname=False)
+
+    monkeypatch.setattr(HTTPAdapter, "init_poolmanager", unchecked)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    other = Service(url.replace("localhost", "127.0.0.1"), "CANARY-KEY-6f1e")
+    told = run(DownloadJob(SESSION_ID, other, Cache(cache_root)))
+    assert "secure connection" in str(told.error)
+    assert asked == []
+
+
+@pytest.mark.parametrize("switch_off", [unchecked_settings, unchecked_requests])
+def test_a_good_certificate_is_good_all_the_same(
+    url: str,
+    asked: list[str],
+    bundle: Path,
+    cache_root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    switch_off: SwitchOff,
+) -> None:
+    switch_off(monkeypatch)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    run(DownloadJob(SESSION_ID, Service(url, "CANARY-KEY-6f1e"), Cache(cache_root)))
+    assert asked == [f"/v3/sessions/{SESSION_ID}"]

@@ -241,12 +241,14 @@ def test_a_session_of_another_type_is_refused(type_: object, shown: str) -> None
         (b"\xff\xfe\x00\xd8", "not JSON"),
         (b"\x80abc", "not JSON"),
         (b"1" * 10_000, "not JSON"),
+        (b"[" + b"[]," * 500_000 + b"[]]", "it is too large"),
         (b"[]", "not a JSON object"),
         (b"null", "not a JSON object"),
         (b"{}", "it has no session ID"),
         (b'{"_id": "../../users/me", "type": "retopology"}', "it has no session ID"),
         (b'{"_id": 12, "type": "retopology"}', "it has no session ID"),
     ],
+    ids=lambda each: str(each)[:30],
 )
 def test_what_is_no_session_is_refused_with_a_reason(body: bytes, reason: str) -> None:
     with pytest.raises(NotJSON) as caught:

@@ -421,6 +421,16 @@ def test_fault_truncate_no_length(service: StandIn) -> None:
     assert answer.read() == OBJ[:100]
 
 
+@pytest.mark.parametrize("after_bytes", [0, 100, None, 1 << 30])
+def test_fault_truncate_chunked(service: StandIn, after_bytes: int | None) -> None:
+    service.add_fault("*.obj", Fault("truncate_chunked", after_bytes=after_bytes))
+    answer = exchange(obj_url(service))
+    assert answer.headers["Transfer-Encoding"] == "chunked"
+    with pytest.raises(http.client.IncompleteRead) as caught:
+        answer.read()
+    assert OBJ.startswith(caught.value.partial)
+
+
 def test_fault_no_length(service: StandIn) -> None:
     service.add_fault("*.obj", Fault("no_length"))
     answer = exchange(obj_url(service))

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import trustme
@@ -18,13 +19,16 @@ from csm_retopo.api.cancellation import Cancellation
 from csm_retopo.api.errors import Cancelled, Unreachable
 from csm_retopo.api.session import Links
 from csm_retopo.api.transport import Transport
+from standin import StandIn
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     stopped = threading.Event()
+    asked: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
+        self.asked.append(self.path)
         if self.path == "/stall":
             self.stopped.wait(10)
             return
@@ -66,6 +70,13 @@ def url(authority: trustme.CA) -> Iterator[str]:
     server.server_close()
 
 
+@pytest.fixture
+def asked() -> list[str]:
+    """What the server is asked for in a test."""
+    _Handler.asked.clear()
+    return _Handler.asked
+
+
 def soon() -> float:
     return time.monotonic() + 30.0
 
@@ -95,11 +106,26 @@ def test_a_bundle_of_the_studios_own_is_heeded(url: str, bundle: Path) -> None:
     transport.close()
 
 
-def test_a_certificate_nobody_vouches_for_is_refused(url: str) -> None:
+def test_a_certificate_nobody_vouches_for_is_refused(url: str, asked: list[str]) -> None:
     transport = Transport(Cancellation(), links=Links.LOOPBACK, environ={})
     with pytest.raises(Unreachable, match="secure connection"):
         transport.get(f"{url}/", last_s=soon())
     transport.close()
+    assert asked == []
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_a_bundle_that_is_not_there_is_named(
+    url: str, asked: list[str], service: StandIn, name: str
+) -> None:
+    environ = {name: "/nowhere/ca.pem"}
+    transport = Transport(Cancellation(), links=Links.LOOPBACK, environ=environ)
+    with pytest.raises(Unreachable, match=f"{name} names no file with certificates"):
+        transport.get(f"{url}/", last_s=soon())
+    with transport.get(f"{service.api_url}/", last_s=soon()):
+        assert len(service.requests) == 1  # what is not encrypted needs none
+    transport.close()
+    assert asked == []
 
 
 def test_cancelling_ends_a_request_at_once(url: str, bundle: Path) -> None:

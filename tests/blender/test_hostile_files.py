@@ -5,6 +5,7 @@ of memory and left without a disk: what is lost is one file at a time, and never
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -23,7 +24,7 @@ import bpy
 import pytest
 import sessions
 
-from bl_ext.user_default.csm_retopo.api import errors, kinds
+from bl_ext.user_default.csm_retopo.api import errors, image_files, kinds
 from bl_ext.user_default.csm_retopo.api.cache import Cache
 from bl_ext.user_default.csm_retopo.api.jobs import FolderJob
 from bl_ext.user_default.csm_retopo.scene import models, pending
@@ -35,7 +36,10 @@ from bl_ext.user_default.csm_retopo.scene.targets import SceneTarget
 from hostile import building, tracing
 from hostile.images import images
 from hostile.meshes import Mesh, meshes
+from hostile.mutation import mutants
 
+DECODED = 600
+"""Mutants of images, of which Blender decodes those that are let through."""
 KILLS = int(os.environ.get("CSM_RETOPO_KILLS", "3"))
 IS_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 
@@ -102,6 +106,9 @@ def test_the_corpus_opens_nothing_and_breaks_nothing(
     if has_strace:
         traced = tracing.traced(command or [], log)
         monkeypatch.setattr(converter, "_command", lambda *_: traced)
+    # Where Blender was started, there may be anything: the session's files, say.
+    (tmp_path / "working").mkdir()
+    monkeypatch.chdir(tmp_path / "working")
     corpus = meshes()
     paths = [mesh.write(tmp_path / "files" / str(n)) for n, mesh in enumerate(corpus.values())]
     before = {(each.id_type, each.name) for each in bpy.data.user_map()}
@@ -116,9 +123,8 @@ def test_the_corpus_opens_nothing_and_breaks_nothing(
     opened = tracing.opened(log)
     assert str(paths[0]) in opened, "strace saw nothing"
     allowed = [tmp_path / "cache", temporary, Path(os.environ["BLENDER_USER_RESOURCES"])]
-    # As a module, 4.2 looks for its Draco library below the working folder.
-    allowed.append(Path.cwd() / "{}.{}".format(*bpy.app.version))
     assert tracing.outside(opened - {str(path) for path in paths}, *allowed) == []
+    assert tracing.connected(log) == []
 
 
 @pytest.fixture
@@ -313,6 +319,35 @@ result = {
 print("\\nRESULT " + json.dumps(result), flush=True)
 lifecycle.uninstall()
 """
+
+
+def test_what_is_let_through_is_what_blender_decodes(tmp_path: Path) -> None:
+    """In a Blender of its own, since what is wrong here may end it."""
+    seeds = [each.content for each in images().values() if len(each.content) < 20_000]
+    paths = []
+    for number, data in enumerate(
+        [*(each.content for each in images().values()), *mutants(seeds, DECODED, seed=3)]
+    ):
+        path = tmp_path / f"{number}.png"
+        path.write_bytes(data)
+        with contextlib.suppress(errors.DamagedFile):
+            image_files.check_png(path)
+            paths.append(str(path))
+    assert len(paths) > DECODED / 50, "the mutants teach nothing"
+    (tmp_path / "names").write_text("\n".join(paths), encoding="utf-8")
+    script = Path(__file__).parents[1] / "hostile" / "decoding.py"
+    done = subprocess.run(
+        [sys.executable, script, tmp_path / "names"],
+        check=False,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=100,
+        env={**os.environ, "BLENDER_USER_RESOURCES": str(tmp_path / "resources")},
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+    decoded = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert [each["name"] for each in decoded] == paths
+    assert [each for each in decoded if each["told"] != each["found"]] == []
 
 
 def test_a_preview_that_was_changed_is_not_decoded(tmp_path: Path) -> None:

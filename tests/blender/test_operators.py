@@ -115,6 +115,13 @@ def test_a_folder(tmp_path: Path) -> None:
     assert len(objects("VARIATION")) == 2
 
 
+def test_a_folder_below_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions.new_folder(tmp_path / "folder")
+    monkeypatch.chdir(tmp_path)
+    assert operators.import_folder(directory="folder") == {"FINISHED"}
+    assert len(objects("VARIATION")) == 2
+
+
 def test_what_was_fetched_opens_without_the_service(
     service: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:

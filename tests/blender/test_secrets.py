@@ -26,7 +26,7 @@ __all__ = ["nothing_left"]
 RunBlender = Callable[..., str]
 
 _EVERY_WAY = """
-import http.client, json, logging, random, sys, traceback
+import http.client, json, logging, os, random, sys, traceback
 from pathlib import Path
 import bpy, lifecycle
 
@@ -117,6 +117,10 @@ for key in plan["keys"]:
     attempt(operators.import_session, session_id=session_id)
     command(session_id, "--output", plan["out"], "--force")
 preferences.api_key = plan["key"]
+os.environ["CSM_API_KEY"] = plan["key"]  # it comes first
+attempt(operators.import_session, session_id=plan["by_variable"])
+command(plan["by_variable"], "--output", plan["out"])
+del os.environ["CSM_API_KEY"]
 
 
 def burst(*values, **_):
@@ -183,6 +187,7 @@ def test_no_secret_is_found_anywhere(
         "out": str(out),
         "troubled": ids,
         "fresh": _add(service),
+        "by_variable": _add(service),
     }
     (given / "plan.json").write_text(json.dumps(plan))
     printed = run_blender(_EVERY_WAY, archive, given / "plan.json", timeout_s=240)

@@ -61,7 +61,6 @@ def images() -> dict[str, Image]:
         ),
         "something behind its end": Image(whole + b"<html>" * 100),
         "more pixels than it says": Image(png(data=zlib.compress(b"\0" * 10_000))),
-        "pixels that unpack to 64 MB": Image(png(data=_BOMB)),
         "text": Image(png(before=png_chunk(b"tEXt", b"Comment\0" + b"x" * 100_000))),
         "empty": Image(b"", "it is empty"),
         "cut in its header": Image(whole[:20], CUT),
@@ -71,6 +70,35 @@ def images() -> dict[str, Image]:
         "pixels cut, the rest whole": Image(png(data=_PIXELS[:-6]), CUT),
         "half of its rows": Image(png(data=zlib.compress((b"\0" + b"\x55" * 8) * 4)), CUT),
         "pixels that are none": Image(png(data=b"\x78\x9c" + b"\xff" * 20), "can't be unpacked"),
+        "pixels that unpack to 64 MB": Image(png(data=_BOMB), "far more than a picture"),
+        "pixels of a filter that isn't known": Image(
+            png(data=zlib.compress(b"\x05" + b"\0" * 71)), "can't be unpacked"
+        ),
+        "pixels of such a filter in the last pass": Image(
+            png(data=zlib.compress(b"\0" * 70 + b"\x07" + b"\0" * 8), interlace=1),
+            "can't be unpacked",
+        ),
+        "pixels, and no end of them": Image(png(data=zlib.compress(b"\0" * 90)[:-6]), CUT),
+        "pixels with a wrong checksum": Image(
+            png(data=_PIXELS[:-1] + bytes([_PIXELS[-1] ^ 1])), "can't be unpacked"
+        ),
+        "pixels here and there": Image(
+            png(
+                data=_PIXELS[:5],
+                after=png_chunk(b"tEXt", b"a\0b") + png_chunk(b"IDAT", _PIXELS[5:]),
+            ),
+            "don't fit",
+        ),
+        "a part that must be known and isn't": Image(
+            png(before=png_chunk(b"ABCD", b"x")), "don't fit"
+        ),
+        "a part without a name": Image(png(before=png_chunk(b"\0\0\0\0")), "don't fit"),
+        "palette of half a color": Image(
+            png(color=3, before=png_chunk(b"PLTE", bytes(4))), "don't fit"
+        ),
+        "palette behind the pixels": Image(
+            png(color=3, after=png_chunk(b"PLTE", bytes(768))), "don't fit"
+        ),
         "no pixels": Image(png(data=b""), "it holds no picture"),
         "no palette": Image(png(color=3), "don't fit"),
         "web page": Image(b"<!DOCTYPE html><html></html>", "it is a web page, not a PNG image"),

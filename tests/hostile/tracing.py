@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which files a process and its children open, as strace tells."""
+"""Which files a process and its children open, and whom they ask, as strace tells."""
 
 from __future__ import annotations
 
@@ -12,17 +12,29 @@ from pathlib import Path
 
 def traced(command: list[str], log: Path) -> list[str]:
     """The command under strace, which stands aside: what is started is the command itself."""
-    calls = "trace=open,openat,openat2,creat"
-    return ["strace", "-D", "-f", "-qq", "-s", "4096", "-e", calls, "-o", str(log), *command]
+    calls = "trace=open,openat,openat2,creat,connect"
+    return ["strace", "-D", "-f", "-qq", "-y", "-s", "4096", "-e", calls, "-o", str(log), *command]
 
 
-_OPENED = re.compile(r'(?:open|openat|openat2|creat)\((?:AT_FDCWD, |\d+, )?"((?:[^"\\]|\\.)*)"')
+_OPENED = re.compile(
+    r"(?:openat2?\((?:AT_FDCWD|\d+)(?:<(?P<folder>[^>]*)>)?, |(?:open|creat)\()"
+    r'"(?P<path>(?:[^"\\]|\\.)*)"'
+)
+_FOUND = re.compile(r"(?:open|openat|openat2|creat)(?:\(| resumed>).* = \d+<(?P<path>/[^>]*)>")
+_CONNECTED = re.compile(r"connect\(.*sa_family=AF_INET6?,.*")
 
 
 def opened(log: Path) -> set[str]:
-    """Every path that was opened, or that was tried to."""
-    found = _OPENED.findall(log.read_text(errors="replace"))
-    return {os.path.normpath(path) for path in found}
+    """Every path that was opened, or that was tried to, and where links led."""
+    text = log.read_text(errors="replace")
+    asked = (os.path.join(each["folder"] or "", each["path"]) for each in _OPENED.finditer(text))
+    found = (each["path"] for each in _FOUND.finditer(text))
+    return {os.path.normpath(path) for path in (*asked, *found)}
+
+
+def connected(log: Path) -> list[str]:
+    """Every attempt to reach another process by a network's address."""
+    return _CONNECTED.findall(log.read_text(errors="replace"))
 
 
 # What Blender and its libraries look at when they start; no case of the corpus names any of it.

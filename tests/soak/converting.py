@@ -59,6 +59,7 @@ def main() -> None:
     opened = tracing.outside(tracing.opened(log) - {str(path) for path in paths}, *own)
     temporary = os.environ["TMPDIR"]
     outside = [path for path in opened if not path.startswith(f"{temporary}/")]
+    outside += tracing.connected(log)
     left = [name for name in os.listdir(temporary) if name.startswith("csm-retopo")]
     print(json.dumps({"peak_mb": peak_mb, "outside": outside, "left": left}), flush=True)
     properties.unregister()

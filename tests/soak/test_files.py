@@ -5,6 +5,7 @@ all four Blenders, whose every opened file is looked at.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -16,6 +17,9 @@ import pytest
 
 import environments
 from conftest import ROOT, record
+from hostile import oracle
+from hostile.building import glb
+from hostile.images import images
 from hostile.meshes import meshes
 from hostile.mutation import mutants
 from hostile.seeds import SEEDS
@@ -79,6 +83,14 @@ def test_no_file_breaks_blender(tmp_path: Path, version: str) -> None:
                 path.unlink()
                 if taken == CONVERTED:
                     break
+    check, seeds = SEEDS["texture"]
+    textures = (
+        data for data in mutants(seeds, CONVERTED * 20, SEED) if oracle.check_bytes(check, data)
+    )
+    for number, data in enumerate(itertools.islice(textures, CONVERTED // 4)):
+        paths.append(folder / f"texture{number}.glb")
+        paths[-1].write_bytes(glb(texture=data))
+        names.append(f"texture {number}")
     answers, summary = _converted(tmp_path, version, paths)
     lost = [
         name for name, answer in zip(names, answers, strict=True) if "crashed" in answer["reason"]
@@ -96,6 +108,34 @@ def test_no_file_breaks_blender(tmp_path: Path, version: str) -> None:
         peak_memory_mb=summary["peak_mb"],
     )
     assert (lost, hung, odd, summary["outside"], summary["left"]) == ([], [], [], [], [])
+
+
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("version", environments.BLENDERS)
+def test_no_image_is_more_than_it_seems(tmp_path: Path, version: str) -> None:
+    check, seeds = SEEDS["PNG"]
+    contents = [image.content for image in images().values() if not image.reason]
+    mutated = mutants(seeds, CONVERTED * 40, SEED)
+    contents += itertools.islice(
+        (data for data in mutated if oracle.check_bytes(check, data)), CONVERTED
+    )
+    paths = [tmp_path / f"{number}.png" for number in range(len(contents))]
+    for path, data in zip(paths, contents, strict=True):
+        path.write_bytes(data)
+    (tmp_path / "names").write_text("\n".join(map(str, paths)), encoding="utf-8")
+    script = ROOT / "tests" / "hostile" / "decoding.py"
+    done = subprocess.run(
+        [environments.blender_interpreter(version), script, tmp_path / "names"],
+        check=False,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=7000,
+        env={**os.environ, "BLENDER_USER_RESOURCES": str(tmp_path / "resources")},
+    )
+    answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    record("files", images=len(answers), crashed=int(done.returncode != 0))
+    assert done.returncode == 0 and len(answers) == len(paths), done.stdout[-3000:]
+    assert [each for each in answers if each["told"] != each["found"]] == []
 
 
 @pytest.mark.timeout(7200)

@@ -51,6 +51,7 @@ Kind = Literal[
     "status",
     "trailer_flood",
     "truncate",
+    "truncate_chunked",
     "truncate_headers",
     "truncate_no_length",
     "wrong_length_short",
@@ -86,6 +87,7 @@ class Fault:
     - `truncate`: FIN after `after_bytes` (half of the body if not given; never all of it), though
       Content-Length promises more
     - `truncate_no_length`: the same, without Content-Length
+    - `truncate_chunked`: the same, chunked: FIN after so many bytes of the chunks, before their end
     - `truncate_headers`: FIN in the middle of the headers
     - `wrong_length_short`: all of the body, but Content-Length says `after_bytes` (or half)
     - `corrupt`: the bits of one byte, the one at `after_bytes` (or half), are flipped
@@ -250,6 +252,13 @@ def deliver(
             return False
         case "truncate_no_length":
             connection.send(response.head(until_close), body[:cut])
+            return False
+        case "truncate_chunked":
+            chunks = _chunked(response.body)
+            end = len(chunks) - len(b"0\r\n\r\n")
+            cut = max(0, min(len(chunks) // 2 if at is None else at, end))
+            head = response.head({**until_close, "Transfer-Encoding": "chunked"})
+            connection.send(head, chunks[:cut])
             return False
         case "no_length":
             connection.send(response.head(until_close), body)

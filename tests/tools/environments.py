@@ -199,7 +199,9 @@ def _install(name: str, folder: Path, requirements: Path) -> None:
     python = folder / "bin" / "python"
     _run([_base_python(name), "-m", "venv", "--clear", folder])
     pip = [python, "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    _run([*pip, "install", "-qq", "--require-hashes", "-r", requirements])
+    # What is built first would bring tools that no hash is known of.
+    options = ["-qq", "--require-hashes", "--only-binary", ":all:"]
+    _run([*pip, "install", *options, "-r", requirements])
 
 
 def _base_python(name: str) -> str:

@@ -23,6 +23,7 @@ ROWS = (
     ("network", "lost", "of which a file was lost or wrong"),
     ("network", "longest_cancel_s", "Longest wait for a cancel, seconds"),
     ("files", "files", "Files read by Blender"),
+    ("files", "images", "Images decoded by Blender"),
     ("files", "fuzz_inputs", "Files made by the fuzzer"),
     ("files", "crashed", "Crashed"),
     ("files", "hung", "Hung"),

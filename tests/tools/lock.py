@@ -24,6 +24,7 @@ def main() -> int:
 
 def _compile(uv: list[object], name: str) -> None:
     command = [*uv, "pip", "compile", "--quiet", "--universal", "--generate-hashes"]
+    command += ["--only-binary", ":all:"]
     command += ["--python-version", environments.python_version(name)]
     command += ["--custom-compile-command", "make lock", *sys.argv[1:]]
     command += ["--output-file", f"{name}.txt", f"{name}.in"]
