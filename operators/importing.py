@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import bpy
 from bpy.props import BoolProperty, FloatProperty, StringProperty
@@ -122,6 +122,16 @@ class CSM_RETOPO_OT_import_session(bpy.types.Operator):
         soft_max=600.0,
         options={"SKIP_SAVE"},
     )
+
+    @classmethod
+    def description(cls, _context: bpy.types.Context, properties: Any) -> str:
+        """What it does for the session that a button names, or why it can't."""
+        session_id = properties.session_id
+        if not session_id:
+            return "Fetch a retopology session and place its variations in a row"
+        if runner.is_running(session_id):
+            return f"{session_id} is under way already: wait until it is done, or cancel it"
+        return f"Fetch what is missing of {session_id}, and place it in its row"
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         """Ask for the ID, where neither button nor sidebar names one."""

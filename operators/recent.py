@@ -11,7 +11,7 @@ from bpy.props import StringProperty
 from ..api.errors import CsmError
 from ..api.jobs import FolderJob
 from ..api.session import find_session_id
-from ..scene import recents, sessions
+from ..scene import recents, runner, sessions
 from .importing import fail, import_job
 
 
@@ -30,8 +30,10 @@ class CSM_RETOPO_OT_import_cached(bpy.types.Operator):
 
     @classmethod
     def description(cls, _context: bpy.types.Context, properties: Any) -> str:
-        """Which session it is."""
+        """Which session it is, or why it can't be imported now."""
         session_id = properties.session_id or "a session"
+        if properties.session_id and runner.is_running(session_id):
+            return f"{session_id} is under way already: wait until it is done, or cancel it"
         return (
             f"Import {session_id} as it was fetched before, from the cache: this needs neither "
             "key nor network"

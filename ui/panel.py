@@ -34,7 +34,6 @@ class CSM_RETOPO_PT_import(bpy.types.Panel):
         column.prop(state, "session_id", text="", placeholder="Session ID or URL")
         row = column.row(align=True)
         row.scale_y = 1.4
-        row.enabled = bool(state.session_id.strip())
         row.operator_context = "INVOKE_DEFAULT"
         row.operator("csm_retopo.import_session", text="Import", icon="IMPORT")
 
