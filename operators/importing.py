@@ -19,11 +19,13 @@ from mathutils import Vector
 from ..api.errors import CsmError, FolderError
 from ..api.jobs import FolderJob, Job
 from ..api.session import find_session_id
+from ..api.texts import Text
 from ..scene import runner, sessions
 from ..scene.background.converter import Converter
 from ..scene.layout import Facing, facing_of_view
 from ..scene.pipeline import Import
 from ..scene.targets import SceneTarget, WhenReady
+from ..scene.texts import told
 
 CLOSE_TIMEOUT_S = 5.0
 
@@ -77,8 +79,8 @@ def import_job(
     text, is_error = running.conclusion(key)
     runner.show_message(text, is_error=is_error)
     for text in outcome.warnings:
-        operator.report({"WARNING"}, text)
-    operator.report({"INFO"} if outcome.is_complete else {"WARNING"}, outcome.summary())
+        operator.report({"WARNING"}, told(text))
+    operator.report({"INFO"} if outcome.is_complete else {"WARNING"}, told(outcome.summary()))
     return {"FINISHED"}
 
 
@@ -94,11 +96,16 @@ def is_alongside(operator: bpy.types.Operator) -> bool:
     return operator.options.is_invoke and not bpy.app.background
 
 
+def under_way(session_id: str) -> Text:
+    """Why a session can't be imported now."""
+    return Text("{} is under way already: wait until it is done, or cancel it", session_id)
+
+
 def fail(operator: bpy.types.Operator, error: CsmError) -> set[str]:
     """Tell what went wrong, as it suits whoever started the operator."""
-    runner.show_message(str(error), is_error=True)
+    runner.show_message(error.text, is_error=True)
     # An error pops up over the very field that the artist has to correct; the panel says it too.
-    operator.report({"WARNING"} if is_alongside(operator) else {"ERROR"}, str(error))
+    operator.report({"WARNING"} if is_alongside(operator) else {"ERROR"}, told(error.text))
     return {"CANCELLED"}
 
 
@@ -128,10 +135,10 @@ class CSM_RETOPO_OT_import_session(bpy.types.Operator):
         """What it does for the session that a button names, or why it can't."""
         session_id = properties.session_id
         if not session_id:
-            return "Fetch a retopology session and place its variations in a row"
+            return told("Fetch a retopology session and place its variations in a row")
         if runner.is_running(session_id):
-            return f"{session_id} is under way already: wait until it is done, or cancel it"
-        return f"Fetch what is missing of {session_id}, and place it in its row"
+            return told(under_way(session_id))
+        return told(Text("Fetch what is missing of {}, and place it in its row", session_id))
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         """Ask for the ID, where neither button nor sidebar names one."""

@@ -10,6 +10,7 @@ from bpy.props import EnumProperty, IntProperty
 
 from ..scene import pages, recents, runner
 from ..scene.rows import find_rows, session_collections
+from ..scene.texts import told
 
 
 class CSM_RETOPO_OT_turn_page(bpy.types.Operator):
@@ -38,8 +39,8 @@ class CSM_RETOPO_OT_turn_page(bpy.types.Operator):
         """What it shows, or that there is no more."""
         now, then = _turn(context, properties.pages, properties.step)
         if properties.step < 0:
-            return "Show the page before this one" if then < now else "This is the first page"
-        return "Show the next page" if then > now else "This is the last page"
+            return told("Show the page before this one" if then < now else "This is the first page")
+        return told("Show the next page" if then > now else "This is the last page")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Turn it, as far as there are any."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import bpy
 
 from ..api.errors import CsmError
+from ..api.texts import Text
 from . import pending, placing, sessions
 from .assets.choice import Choice
 from .background.converter import Assembled, Converter, NoProcess
@@ -155,10 +156,12 @@ class FileTarget:
             yield None
         if isinstance(answer, NoProcess):
             # Done here, it would replace the file that is open.
-            raise CsmError(f"{self.path.name} could not be written: no background Blender starts")
+            raise CsmError(
+                Text("{} could not be written: no background Blender starts", self.path.name)
+            )
         assert isinstance(answer, Assembled)
         if answer.reason:
-            raise CsmError(f"{self.path.name} could not be written: {answer.reason}")
+            raise CsmError(Text("{} could not be written: {}", self.path.name, answer.reason))
         outcome.warnings += answer.warnings
 
     def discard(self, session_id: str) -> None:

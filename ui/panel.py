@@ -103,7 +103,7 @@ def _draw_trouble(layout: bpy.types.UILayout, context: bpy.types.Context) -> Non
         sessions.find_service()
     except ConfigurationError as error:
         box = layout.box().column()
-        draw_text(box, context, str(error), "INFO", in_box=True)
+        draw_text(box, context, error.text, "INFO", in_box=True)
         if sessions.needs_online_access():
             box.operator("screen.userpref_show", text="Open System Preferences").section = "SYSTEM"
         else:

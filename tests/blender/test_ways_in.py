@@ -18,7 +18,7 @@ from sessions import nothing_left, objects
 from bl_ext.user_default.csm_retopo import operators as operator_modules, ui
 from bl_ext.user_default.csm_retopo.api.recent import Page
 from bl_ext.user_default.csm_retopo.operators import importing
-from bl_ext.user_default.csm_retopo.scene import recents, runner, sessions as ready
+from bl_ext.user_default.csm_retopo.scene import recents, runner, sessions as ready, texts
 from bl_ext.user_default.csm_retopo.scene.compare.table import as_text
 from bl_ext.user_default.csm_retopo.scene.measure.metrics import METRICS
 from bl_ext.user_default.csm_retopo.ui import compare, menus, pages, tab
@@ -448,6 +448,26 @@ def test_texts_that_are_put_together_are_translated(monkeypatch: pytest.MonkeyPa
     shown = Layout()
     pages.draw_pages(shown, "TABLE", 25, 30, 40, True)
     assert "26-30 von 40" in shown.texts
+
+
+def test_what_is_told_is_translated(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    german = {
+        "Imported {} variations of {}": "{1}: {0} Varianten importiert",
+        "{}: {} {}": "{1} von {0}: {2}",
+        "Faces": "Polygone",
+        "{} is not in the cache: import it by its ID": "{} ist nicht im Cache",
+    }
+    monkeypatch.setattr(texts, "_translate", lambda text: german.get(text, text))
+    state = bpy.context.window_manager.csm_retopo
+    import_file(filepath=str(folder))
+    session_id = objects("VARIATION")[0].csm_retopo.session_id
+    assert state.message == f"{session_id}: 2 Varianten importiert"
+    name = objects("VARIATION")[0].name
+    said = described("csm_retopo.select", object_name=name, metric="faces")
+    assert said.startswith(f"Polygone von {name}: 6.\n")
+    with pytest.raises(RuntimeError, match="SESSION_1_1 ist nicht im Cache"):
+        bpy.ops.csm_retopo.import_cached(session_id="SESSION_1_1")
+    assert state.message == "SESSION_1_1 ist nicht im Cache"
 
 
 class Layout:
