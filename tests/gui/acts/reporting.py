@@ -7,7 +7,7 @@ import webbrowser
 from pathlib import Path
 
 import bpy
-from driver import FILES_BAR, RIGHT, Gui, Steps, children, contents, is_pumping
+from driver import FILES_BAR, RIGHT, Gui, Steps, children, contents, has_timers
 
 
 def report(gui: Gui) -> Steps:
@@ -28,7 +28,7 @@ def report(gui: Gui) -> Steps:
     yield from gui.press()
     yield from gui.wait(lambda: not gui.state.jobs, "cancel did not end it")
     gui.equal(gui.state.message, "Cancelled: Report", "the message")
-    yield from gui.wait(lambda: not is_pumping(), "a timer is still registered")
+    yield from gui.wait(lambda: not has_timers(), "a timer is still registered")
     yield from gui.wait(lambda: not children(), "a process is still running")
     gui.check(not page.exists(), "there is a page after the cancel")
 
