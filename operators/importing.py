@@ -248,6 +248,20 @@ they are; outside Object Mode, it is no undo step of its own
         return {"FINISHED"} if runner.place(self.key) else {"CANCELLED"}
 
 
+class CSM_RETOPO_OT_end_import(bpy.types.Operator):
+    """What undo takes back of an import that ran while the artist went on. There is nothing to be \
+done but to be the last operation
+    """
+
+    bl_idname = "csm_retopo.end_import"
+    bl_label = "Import Retopology Session"
+    bl_options = {"REGISTER", "UNDO", "INTERNAL"}
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        """All is there already."""
+        return {"FINISHED"}
+
+
 class CSM_RETOPO_OT_cancel(bpy.types.Operator):
     """Stop it. The scene stays as it was; what was fetched is kept for the next time"""
 
@@ -277,6 +291,7 @@ register, unregister = bpy.utils.register_classes_factory(
         CSM_RETOPO_OT_import_folder,
         CSM_RETOPO_OT_import_sample,
         CSM_RETOPO_OT_place,
+        CSM_RETOPO_OT_end_import,
         CSM_RETOPO_OT_cancel,
     )
 )
