@@ -91,6 +91,7 @@ VIEWPORT = Place("VIEW_3D", "WINDOW")
 PREFERENCES = Place("PREFERENCES", "WINDOW")
 FILES_PATH = Place("FILE_BROWSER", "UI")
 FILES_BAR = Place("FILE_BROWSER", "EXECUTE")
+FILES_OPTIONS = Place("FILE_BROWSER", "TOOL_PROPS")
 
 
 class Gui:
@@ -219,6 +220,16 @@ class Gui:
         """
         yield from self.hover(target, place, column)
         yield from self.press()
+
+    def press_at(self, place: Place, right: int, down: int) -> Steps:
+        """Click so many pixels from the upper left of the region. In a File Browser, asking for
+        what is there can press Escape too much, which closes it.
+        """
+        window, region = _region(place)
+        yield from self.move(region.x + right, region.y + region.height - down, window)
+        yield 0.1
+        yield from self.press()
+        yield 0.1
 
     def hover(self, target: str, place: Place = SIDEBAR, column: float | None = None) -> Steps:
         """Move the mouse onto that button."""

@@ -81,7 +81,7 @@ def pages(gui: Gui) -> Steps:
     yield from gui.hover("turn_page(pages='RECENT', step=1)", column=0.75)
     yield 1.2
     gui.picture("tooltip-of-a-grey-button")
-    yield from gui.click("turn_page(pages='RECENT', step=-1)", column=0.3)
+    yield from gui.click("turn_page(pages='RECENT', step=-1)", column=0.34)
     yield from gui.wait(lambda: _first_listed().endswith("11"), "the page before did not appear")
     yield from gui.widen_sidebar(200)
     yield from gui.look("wide")
