@@ -7,9 +7,16 @@ what to do next, and never holds a key or a URL.
 
 from __future__ import annotations
 
+from .texts import Text
+
 
 class CsmError(Exception):
     """Something an artist can be told."""
+
+    @property
+    def text(self) -> str:
+        """The same as `str`, but with what it takes to translate it."""
+        return self.args[0] if self.args else ""
 
 
 class Cancelled(CsmError):
@@ -61,7 +68,7 @@ class NoSuchSession(ServiceError):
     """The service knows no session of this ID (404)."""
 
     def __init__(self, session_id: str) -> None:
-        super().__init__(f"The service knows no session {session_id}: check the ID")
+        super().__init__(Text("The service knows no session {}: check the ID", session_id))
 
 
 class RateLimited(ServiceError):
@@ -75,14 +82,16 @@ class Unreachable(ServiceError):
     """No answer, or none that can be used, after all retries."""
 
     def __init__(self, host: str, reason: str) -> None:
-        super().__init__(f"{host} can't be reached: {reason}. Check the network and try again")
+        super().__init__(
+            Text("{} can't be reached: {}. Check the network and try again", host, reason)
+        )
 
 
 class ServerFailure(ServiceError):
     """The service answered with an error of its own (5xx, or a status nobody expects)."""
 
     def __init__(self, host: str, status: int) -> None:
-        super().__init__(f"{host} answered with an error ({status}): try again later")
+        super().__init__(Text("{} answered with an error ({}): try again later", host, status))
 
 
 class NotJSON(ServiceError):
@@ -90,8 +99,11 @@ class NotJSON(ServiceError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            f"The answer is not a session ({reason}): check the service's address in the "
-            "add-on's preferences, or try again later"
+            Text(
+                "The answer is not a session ({}): check the service's address in the add-on's "
+                "preferences, or try again later",
+                reason,
+            )
         )
 
 
@@ -104,7 +116,11 @@ class NotRetopology(SessionError):
 
     def __init__(self, session_id: str, type_: str) -> None:
         super().__init__(
-            f"{session_id} is a session of type {type_}: only retopology sessions can be imported"
+            Text(
+                "{} is a session of type {}: only retopology sessions can be imported",
+                session_id,
+                type_,
+            )
         )
 
 
@@ -114,23 +130,32 @@ class StillRunning(SessionError):
     def __init__(self, session_id: str, model: str | None) -> None:
         usual = usual_duration(model)
         super().__init__(
-            f"{session_id} is still running{f' ({usual})' if usual else ''}: import it again later"
+            Text("{} is still running ({}): import it again later", session_id, usual)
+            if usual
+            else Text("{} is still running: import it again later", session_id)
         )
 
 
 def usual_duration(model: str | None) -> str:
     """How long the service's model usually takes, as a clause; empty if that is not known."""
-    usual = {"swift": "5 to 10 minutes", "precision": "up to 50 minutes"}.get(model or "")
-    return f"the {model} model usually takes {usual}" if usual else ""
+    return {
+        "swift": Text("the swift model usually takes 5 to 10 minutes"),
+        "precision": Text("the precision model usually takes up to 50 minutes"),
+    }.get(model or "", "")
 
 
 class SessionFailed(SessionError):
     """The service could not make the retopology."""
 
     def __init__(self, session_id: str, reason: str | None) -> None:
-        said = f" ({reason})" if reason else ""
         super().__init__(
-            f"{session_id} failed on the service{said}: start the retopology again there"
+            Text(
+                "{} failed on the service ({}): start the retopology again there",
+                session_id,
+                reason,
+            )
+            if reason
+            else Text("{} failed on the service: start the retopology again there", session_id)
         )
 
 
@@ -139,8 +164,10 @@ class NoVariations(SessionError):
 
     def __init__(self, session_id: str) -> None:
         super().__init__(
-            f"{session_id} is complete, but holds no variation: start the retopology again "
-            "on the service"
+            Text(
+                "{} is complete, but holds no variation: start the retopology again on the service",
+                session_id,
+            )
         )
 
 
@@ -156,7 +183,7 @@ class NotRequested(RequestError):
     """The service certainly did not take the request."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"Nothing was requested. {reason}")
+        super().__init__(Text("Nothing was requested. {}", reason))
 
 
 class RequestUncertain(RequestError):
@@ -164,8 +191,11 @@ class RequestUncertain(RequestError):
 
     def __init__(self, reason: str = "its answer was not waited for") -> None:
         super().__init__(
-            f"It is not known whether the service took the request ({reason}). Look at your "
-            "sessions on the service before you request again: each request costs credits"
+            Text(
+                "It is not known whether the service took the request ({}). Look at your sessions "
+                "on the service before you request again: each request costs credits",
+                reason,
+            )
         )
 
 
@@ -173,7 +203,9 @@ class RequestedOnly(RequestError):
     """The new session is there, but could not be fetched."""
 
     def __init__(self, session_id: str, error: CsmError) -> None:
-        super().__init__(f"{error}. {session_id} was requested all the same: import it by this ID")
+        super().__init__(
+            Text("{}. {} was requested all the same: import it by this ID", error.text, session_id)
+        )
 
 
 class FileError(CsmError):

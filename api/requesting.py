@@ -27,6 +27,7 @@ from .errors import (
 from .jobs import NO_SESSION, DownloadJob, Notice, Waiting
 from .session import NOT_NAMED, RemoteFile, Session, Source
 from .settings import Service
+from .texts import Text
 
 if TYPE_CHECKING:
     from .transport import Transport
@@ -44,8 +45,13 @@ class Wish:
     model: str
     quads: bool
 
+    @property
+    def text(self) -> Text:
+        """What is wished for, in a few words."""
+        return Text("{}, quads" if self.quads else "{}, triangles", self.model)
+
     def __str__(self) -> str:
-        return f"{self.model}, {'quads' if self.quads else 'triangles'}"
+        return self.text
 
 
 def request(wish: Wish, service: Service, cache: Cache) -> str:

@@ -6,7 +6,9 @@ from __future__ import annotations
 import bpy
 
 from ..api.errors import CsmError
+from ..api.texts import Text
 from ..scene import runner, sessions
+from ..scene.texts import told
 from .importing import fail
 
 
@@ -31,10 +33,11 @@ it has to be fetched again
         except CsmError as error:
             return fail(self, error)
         runner.redraw()
-        text = f"Freed {cleared.freed_bytes / 1e6:,.1f} MB"
+        text = Text("Freed {:,.1f} MB", cleared.freed_bytes / 1e6)
         if cleared.in_use:
-            text += f". Another Blender uses {cleared.in_use} of the sessions: they stay"
-        self.report({"INFO"}, text)
+            stay = Text("Another Blender uses {} of the sessions: they stay", cleared.in_use)
+            text = Text("{}. {}", text, stay)
+        self.report({"INFO"}, told(text))
         return {"FINISHED"}
 
 

@@ -10,10 +10,12 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
+from ..api.texts import Text
 from ..scene.compare import keeping, table
 from ..scene.measure.metrics import METRICS
 from ..scene.properties import COLORS
 from ..scene.rows import session_collections
+from ..scene.texts import told
 
 _SUFFIXES = {"CSV": ".csv", "JSON": ".json"}
 
@@ -71,7 +73,7 @@ class CSM_RETOPO_OT_toggle_column(bpy.types.Operator):
     @classmethod
     def description(cls, _context: bpy.types.Context, properties: Any) -> str:
         """What the metric means."""
-        return METRICS[properties.column].description
+        return told(METRICS[properties.column].description)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Show it or not."""
@@ -92,7 +94,12 @@ class CSM_RETOPO_OT_sort_table(bpy.types.Operator):
     def description(cls, _context: bpy.types.Context, properties: Any) -> str:
         """What the metric means."""
         metric = METRICS[properties.column]
-        return f"{metric.label}: {metric.description}.\nClick to sort by it or to reverse the order"
+        return told(
+            Text(
+                "{}: {}.\nClick to sort by it or to reverse the order",
+                *(Text(metric.label), Text(metric.description)),
+            )
+        )
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Sort."""
@@ -161,9 +168,10 @@ class CSM_RETOPO_OT_export_table(bpy.types.Operator):
         try:
             table.write_text(path, text)
         except OSError as error:
-            self.report({"ERROR"}, f"{path} can't be written: {error.strerror or error}")
+            text = Text("{} can't be written: {}", path, error.strerror or error)
+            self.report({"ERROR"}, told(text))
             return {"CANCELLED"}
-        self.report({"INFO"}, f"Wrote {len(rows)} variations to {path.name}")
+        self.report({"INFO"}, told(Text("Wrote {} variations to {}", len(rows), path.name)))
         return {"FINISHED"}
 
 
@@ -194,7 +202,7 @@ class CSM_RETOPO_OT_copy_numbers(bpy.types.Operator):
             self.report({"ERROR"}, "No variation is chosen: make one active, or flip to it")
             return {"CANCELLED"}
         context.window_manager.clipboard = table.as_text(obj)
-        self.report({"INFO"}, f"Copied the numbers of {obj.name}")
+        self.report({"INFO"}, told(Text("Copied the numbers of {}", obj.name)))
         return {"FINISHED"}
 
 

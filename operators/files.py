@@ -10,7 +10,9 @@ from bpy.props import BoolProperty, CollectionProperty, StringProperty
 
 from ..api.errors import CsmError, FolderError
 from ..api.jobs import FolderJob, read_folder_session
+from ..api.texts import Text
 from ..scene import runner, sessions
+from ..scene.texts import told
 from .importing import default_folder, import_job
 
 SESSION_FILE = "session.json"
@@ -54,8 +56,8 @@ class CSM_RETOPO_OT_import_file(bpy.types.Operator):
             return import_job(self, context, folder.name or str(folder), job)
         except CsmError as error:
             # It pops up, for the sidebar may be closed.
-            self.report({"ERROR"}, str(error))
-            runner.show_message(str(error), is_error=True)
+            self.report({"ERROR"}, told(error.text))
+            runner.show_message(error.text, is_error=True)
             return {"CANCELLED"}
 
     def _paths(self) -> list[Path]:
@@ -83,14 +85,19 @@ def find_folder(paths: list[Path]) -> Path:
             return path.parent
     if meshes:
         raise FolderError(
-            f"{meshes[0].name} is no mesh of a session: there is no {SESSION_FILE} beside it. To "
-            "import it on its own, use Wavefront (.obj)"
+            Text(
+                "{} is no mesh of a session: there is no session.json beside it. To import it on "
+                "its own, use Wavefront (.obj)",
+                meshes[0].name,
+            )
         )
     if paths:
         raise FolderError(
-            f"{paths[0].name} is no session: choose {SESSION_FILE}, or the folder that holds it"
+            Text(
+                "{} is no session: choose session.json, or the folder that holds it", paths[0].name
+            )
         )
-    raise FolderError(f"Choose {SESSION_FILE}, or the folder that holds it")
+    raise FolderError("Choose session.json, or the folder that holds it")
 
 
 class _Handler(bpy.types.FileHandler):

@@ -10,9 +10,12 @@ from bpy.props import IntProperty, StringProperty
 from bpy_extras.view3d_utils import location_3d_to_region_2d
 from mathutils import Vector
 
+from ..api.texts import Text
 from ..scene.compare import flipping
 from ..scene.models import Role
 from ..scene.rows import Row, session_collections
+from ..scene.texts import told
+from .keeping import not_a_variation
 
 _STEPS = "Flip Through"
 """Steps that follow each other are one step of Blender's undo."""
@@ -106,7 +109,7 @@ other sessions of the same input mesh among them; or bring them back to the row
         session_id = self.session_id or _session_at_hand(context)
         group = flipping.group_of(scene, session_id)
         if not group:
-            self.report({"ERROR"}, f"The scene has no session {session_id}")
+            self.report({"ERROR"}, told(Text("The scene has no session {}", session_id)))
             return {"CANCELLED"}
         if not flipping.begin(scene, session_id, _variation_at_hand(context, group)):
             self.report(
@@ -121,7 +124,7 @@ other sessions of the same input mesh among them; or bring them back to the row
         scene = context.scene
         obj = scene.objects.get(self.object_name)
         if obj is None or obj.csm_retopo.role != Role.VARIATION:
-            self.report({"ERROR"}, f"{self.object_name} is no variation of a session")
+            self.report({"ERROR"}, told(not_a_variation(self.object_name)))
             return {"CANCELLED"}
         if obj in (flipping.flipped(scene) if flipping.is_on(scene) else ()):
             flipping.show(scene, obj)
@@ -129,7 +132,8 @@ other sessions of the same input mesh among them; or bring them back to the row
         flipping.begin(scene, obj.csm_retopo.session_id, obj)
         if flipping.shown(scene) != obj:
             flipping.end(scene)
-            self.report({"ERROR"}, f"{self.object_name} can't be shown: it is hidden or linked")
+            text = Text("{} can't be shown: it is hidden or linked", self.object_name)
+            self.report({"ERROR"}, told(text))
             return {"CANCELLED"}
         return _finish(context)
 
@@ -164,7 +168,9 @@ class CSM_RETOPO_OT_flip_step(_Key):
         cls, _context: bpy.types.Context, properties: bpy.types.OperatorProperties
     ) -> str:
         """What the button does."""
-        return f"Show the {'previous' if properties.step < 0 else 'next'} variation"
+        return told(
+            "Show the previous variation" if properties.step < 0 else "Show the next variation"
+        )
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -219,7 +225,8 @@ class CSM_RETOPO_OT_flip_show(bpy.types.Operator):
             if obj.name == self.object_name:
                 flipping.show(context.scene, obj)
                 return _finish(context)
-        self.report({"ERROR"}, f"{self.object_name} is none of the variations flipped through")
+        text = Text("{} is none of the variations flipped through", self.object_name)
+        self.report({"ERROR"}, told(text))
         return {"CANCELLED"}
 
 

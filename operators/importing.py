@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import bpy
 from bpy.props import BoolProperty, FloatProperty, StringProperty
@@ -19,11 +19,13 @@ from mathutils import Vector
 from ..api.errors import CsmError, FolderError
 from ..api.jobs import FolderJob, Job
 from ..api.session import find_session_id
+from ..api.texts import Text
 from ..scene import runner, sessions
 from ..scene.background.converter import Converter
 from ..scene.layout import Facing, facing_of_view
 from ..scene.pipeline import Import
 from ..scene.targets import SceneTarget, WhenReady
+from ..scene.texts import told
 
 CLOSE_TIMEOUT_S = 5.0
 
@@ -77,8 +79,8 @@ def import_job(
     text, is_error = running.conclusion(key)
     runner.show_message(text, is_error=is_error)
     for text in outcome.warnings:
-        operator.report({"WARNING"}, text)
-    operator.report({"INFO"} if outcome.is_complete else {"WARNING"}, outcome.summary())
+        operator.report({"WARNING"}, told(text))
+    operator.report({"INFO"} if outcome.is_complete else {"WARNING"}, told(outcome.summary()))
     return {"FINISHED"}
 
 
@@ -94,11 +96,16 @@ def is_alongside(operator: bpy.types.Operator) -> bool:
     return operator.options.is_invoke and not bpy.app.background
 
 
+def under_way(session_id: str) -> Text:
+    """Why a session can't be imported now."""
+    return Text("{} is under way already: wait until it is done, or cancel it", session_id)
+
+
 def fail(operator: bpy.types.Operator, error: CsmError) -> set[str]:
     """Tell what went wrong, as it suits whoever started the operator."""
-    runner.show_message(str(error), is_error=True)
+    runner.show_message(error.text, is_error=True)
     # An error pops up over the very field that the artist has to correct; the panel says it too.
-    operator.report({"WARNING"} if is_alongside(operator) else {"ERROR"}, str(error))
+    operator.report({"WARNING"} if is_alongside(operator) else {"ERROR"}, told(error.text))
     return {"CANCELLED"}
 
 
@@ -122,6 +129,16 @@ class CSM_RETOPO_OT_import_session(bpy.types.Operator):
         soft_max=600.0,
         options={"SKIP_SAVE"},
     )
+
+    @classmethod
+    def description(cls, _context: bpy.types.Context, properties: Any) -> str:
+        """What it does for the session that a button names, or why it can't."""
+        session_id = properties.session_id
+        if not session_id:
+            return told("Fetch a retopology session and place its variations in a row")
+        if runner.is_running(session_id):
+            return told(under_way(session_id))
+        return told(Text("Fetch what is missing of {}, and place it in its row", session_id))
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         """Ask for the ID, where neither button nor sidebar names one."""
@@ -231,6 +248,20 @@ they are; outside Object Mode, it is no undo step of its own
         return {"FINISHED"} if runner.place(self.key) else {"CANCELLED"}
 
 
+class CSM_RETOPO_OT_end_import(bpy.types.Operator):
+    """What undo takes back of an import that ran while the artist went on. There is nothing to be \
+done but to be the last operation
+    """
+
+    bl_idname = "csm_retopo.end_import"
+    bl_label = "Import Retopology Session"
+    bl_options = {"REGISTER", "UNDO", "INTERNAL"}
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        """All is there already."""
+        return {"FINISHED"}
+
+
 class CSM_RETOPO_OT_cancel(bpy.types.Operator):
     """Stop it. The scene stays as it was; what was fetched is kept for the next time"""
 
@@ -260,6 +291,7 @@ register, unregister = bpy.utils.register_classes_factory(
         CSM_RETOPO_OT_import_folder,
         CSM_RETOPO_OT_import_sample,
         CSM_RETOPO_OT_place,
+        CSM_RETOPO_OT_end_import,
         CSM_RETOPO_OT_cancel,
     )
 )

@@ -7,8 +7,10 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ..api.errors import CsmError
+from ..api.texts import Text
 from ..scene.compare import keeping
 from ..scene.rows import session_collections
+from ..scene.texts import told
 
 _DIALOG_WIDTH = 340
 _NOTHING_CHOSEN = "No variation is chosen: make one active, or flip to it"
@@ -75,10 +77,13 @@ under a name of its own, no longer part of the session
         chosen = keeping.find_chosen(context)
         name = properties.object_name or (chosen.name if chosen else "")
         if not name:
-            return _NOTHING_CHOSEN
-        return (
-            f"Make {name} the result: at the source's place, under a name of its own, no longer "
-            "part of the session"
+            return told(_NOTHING_CHOSEN)
+        return told(
+            Text(
+                "Make {} the result: at the source's place, under a name of its own, no longer "
+                "part of the session",
+                name,
+            )
         )
 
     @classmethod
@@ -108,7 +113,7 @@ under a name of its own, no longer part of the session
                 if not self.properties.is_property_set(name):
                     setattr(self, name, wanted)
         return context.window_manager.invoke_props_dialog(
-            self, width=_DIALOG_WIDTH, title=f"Keep {obj.name}", confirm_text="Keep"
+            self, width=_DIALOG_WIDTH, title=told(Text("Keep {}", obj.name)), confirm_text="Keep"
         )
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -156,9 +161,9 @@ under a name of its own, no longer part of the session
         try:
             keeping.keep(context.scene, context.view_layer, obj, wishes)
         except CsmError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, told(error.text))
             return {"CANCELLED"}
-        self.report({"INFO"}, f"Kept {was_called} as {obj.name}")
+        self.report({"INFO"}, told(Text("Kept {} as {}", was_called, obj.name)))
         return {"FINISHED"}
 
     def _find(self, context: bpy.types.Context) -> bpy.types.Object | None:
@@ -169,9 +174,14 @@ under a name of its own, no longer part of the session
             return obj
         obj = context.scene.objects.get(self.object_name)
         if obj is None or not keeping.is_variation(obj):
-            self.report({"ERROR"}, f"{self.object_name} is no variation of a session")
+            self.report({"ERROR"}, told(not_a_variation(self.object_name)))
             return None
         return obj
+
+
+def not_a_variation(name: str) -> Text:
+    """What to say of an object that is none."""
+    return Text("{} is no variation of a session", name)
 
 
 register, unregister = bpy.utils.register_classes_factory((CSM_RETOPO_OT_keep,))

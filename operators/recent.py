@@ -11,8 +11,10 @@ from bpy.props import StringProperty
 from ..api.errors import CsmError
 from ..api.jobs import FolderJob
 from ..api.session import find_session_id
-from ..scene import recents, sessions
-from .importing import fail, import_job
+from ..api.texts import Text
+from ..scene import recents, runner, sessions
+from ..scene.texts import told
+from .importing import fail, import_job, under_way
 
 
 class CSM_RETOPO_OT_import_cached(bpy.types.Operator):
@@ -30,11 +32,16 @@ class CSM_RETOPO_OT_import_cached(bpy.types.Operator):
 
     @classmethod
     def description(cls, _context: bpy.types.Context, properties: Any) -> str:
-        """Which session it is."""
-        session_id = properties.session_id or "a session"
-        return (
-            f"Import {session_id} as it was fetched before, from the cache: this needs neither "
-            "key nor network"
+        """Which session it is, or why it can't be imported now."""
+        session_id = properties.session_id
+        if session_id and runner.is_running(session_id):
+            return told(under_way(session_id))
+        return told(
+            Text(
+                "Import {} as it was fetched before, from the cache: this needs neither key nor "
+                "network",
+                session_id or Text("a session"),
+            )
         )
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -45,7 +52,7 @@ class CSM_RETOPO_OT_import_cached(bpy.types.Operator):
             cache = sessions.open_cache()
             folder = cache.root / session_id
             if not (folder / "session.json").is_file():
-                raise CsmError(f"{session_id} is not in the cache: import it by its ID")
+                raise CsmError(Text("{} is not in the cache: import it by its ID", session_id))
             return import_job(self, context, session_id, FolderJob(folder, cache))
         except CsmError as error:
             return fail(self, error)

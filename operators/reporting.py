@@ -12,9 +12,11 @@ import bpy
 from bpy.props import BoolProperty, StringProperty
 
 from ..api.errors import CsmError
+from ..api.texts import Text
 from ..scene import rows, runner, sessions
 from ..scene.background.converter import Converter
 from ..scene.report.publishing import Files, Publication
+from ..scene.texts import told
 from .importing import CLOSE_TIMEOUT_S, fail, is_alongside
 
 KEY = "Report"
@@ -80,7 +82,7 @@ at in any browser
         if running.error is not None:
             return fail(self, CsmError(text))
         runner.show_message(text, is_error=is_error)
-        self.report({"WARNING" if is_error else "INFO"}, text)
+        self.report({"WARNING" if is_error else "INFO"}, told(text))
         return {"FINISHED"}
 
     def _publication(self, scene_name: str) -> Publication:
@@ -89,7 +91,7 @@ at in any browser
             raise CsmError("Say which file to write the report to")
         page = Path(bpy.path.abspath(self.filepath)).absolute()
         if os.path.isdir(page):
-            raise CsmError(f"{page.name} can't be written: it is a folder")
+            raise CsmError(Text("{} can't be written: it is a folder", page.name))
         if page.suffix.lower() not in (".html", ".htm"):
             page = page.with_name(f"{page.name}.html")
         sheet = page.with_suffix(".png") if self.contact_sheet else None

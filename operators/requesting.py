@@ -27,10 +27,12 @@ from ..api.errors import (
 )
 from ..api.requesting import RequestJob, Wish
 from ..api.session import find_session_id, is_asset_id
+from ..api.texts import Text
 from ..scene import rows, runner, sessions
 from ..scene.background.converter import Converter
 from ..scene.pipeline import Import
 from ..scene.targets import SceneTarget
+from ..scene.texts import told
 from .importing import fail, import_job, is_alongside
 
 log = logging.getLogger(__name__)
@@ -69,18 +71,22 @@ class Request(Import):
         error, session_id = self.outcome.error, self._request.session_id
         if isinstance(error, Cancelled):
             if self._request.is_uncertain:
-                return str(RequestUncertain()), True
+                return RequestUncertain().text, True
             if session_id:
-                return f"Stopped waiting for {session_id}: import it by this ID later", False
+                return Text("Stopped waiting for {}: import it by this ID later", session_id), False
             return "Cancelled. Nothing was requested", False
         if isinstance(error, StillRunning) and not self._request.wait_s:
-            return f"Requested {session_id}: import it when it is ready", False
+            return Text("Requested {}: import it when it is ready", session_id), False
         return super().conclusion(key)
 
 
 def _tell_requested(session_id: str, wish: Wish) -> None:
     log.info("Requested %s", session_id)
-    runner.show_message(f"Requested {session_id} ({wish})", is_error=False)
+    runner.show_message(_requested(session_id, wish), is_error=False)
+
+
+def _requested(session_id: str, wish: Wish) -> Text:
+    return Text("Requested {} ({})", session_id, wish.text)
 
 
 class CSM_RETOPO_OT_request_another(bpy.types.Operator):
@@ -128,8 +134,8 @@ class CSM_RETOPO_OT_request_another(bpy.types.Operator):
         """What it does, or why it can't for this session."""
         collection = _find_collection(context, properties.session_id)
         if collection and not collection.csm_retopo.input_asset_id:
-            return _unknown_input(collection.csm_retopo.session_id)
-        return (
+            return told(_unknown_input(collection.csm_retopo.session_id))
+        return told(
             "Have the service make another retopology of the same input mesh, with another model "
             "or setting. You are asked first, since it costs credits"
         )
@@ -140,7 +146,7 @@ class CSM_RETOPO_OT_request_another(bpy.types.Operator):
         try:
             sessions.find_service()
         except ConfigurationError as error:
-            cls.poll_message_set(str(error))
+            cls.poll_message_set(told(error.text))
             return False
         return True
 
@@ -165,8 +171,8 @@ class CSM_RETOPO_OT_request_another(bpy.types.Operator):
         layout.row().prop(self, "model", expand=True)
         layout.prop(self, "quads")
         column = layout.column(align=True)
-        duration = usual_duration(self.model.lower())
-        column.label(text=f"{duration[:1].upper()}{duration[1:]}", icon="TIME")
+        duration = told(usual_duration(self.model.lower()))
+        column.label(text=f"{duration[:1].upper()}{duration[1:]}", translate=False, icon="TIME")
         column.label(text="This costs credits of your account on the service", icon="ERROR")
         if self._before:
             box = layout.box().column(align=True)
@@ -174,7 +180,8 @@ class CSM_RETOPO_OT_request_another(bpy.types.Operator):
         for session in self._before:
             wish = Wish("", session.model or "", bool(session.quads))
             row = box.row(align=True)
-            row.label(text=f"{session.session_id.removeprefix('SESSION_')} · {wish}")
+            text = f"{session.session_id.removeprefix('SESSION_')} · {told(wish.text)}"
+            row.label(text=text, translate=False)
             row.operator_context = "INVOKE_DEFAULT"
             row.operator("csm_retopo.import_session", text="Import").session_id = session.session_id
 
@@ -200,7 +207,7 @@ class CSM_RETOPO_OT_request_another(bpy.types.Operator):
             return fail(self, error)
         context.window_manager.csm_retopo.session_id = session_id
         _tell_requested(session_id, wish)
-        self.report({"INFO"}, f"Requested {session_id} ({wish})")
+        self.report({"INFO"}, told(_requested(session_id, wish)))
         return {"FINISHED"}
 
     def _find_input(self, context: bpy.types.Context) -> str:
@@ -217,7 +224,7 @@ class CSM_RETOPO_OT_request_another(bpy.types.Operator):
         collection = _find_collection(context, self.session_id)
         if collection is None:
             raise CsmError(
-                f"{self.session_id} is not in this scene: import it first"
+                Text("{} is not in this scene: import it first", self.session_id)
                 if self.session_id
                 else _IMPORT_FIRST
             )
@@ -250,8 +257,8 @@ def _find_collection(context: bpy.types.Context, session_id: str) -> bpy.types.C
     return wanted[-1] if wanted else None
 
 
-def _unknown_input(session_id: str) -> str:
-    return f"It is not known which mesh on the service {session_id} was made from"
+def _unknown_input(session_id: str) -> Text:
+    return Text("It is not known which mesh on the service {} was made from", session_id)
 
 
 register, unregister = bpy.utils.register_classes_factory((CSM_RETOPO_OT_request_another,))

@@ -8,11 +8,13 @@ from typing import Any
 import bpy
 from bpy.props import StringProperty
 
+from ..api.texts import Text
 from ..scene.compare import flipping
 from ..scene.compare.table import full_text, is_over_budget
 from ..scene.measure.metrics import METRICS
 from ..scene.models import Role
 from ..scene.properties import read_metrics
+from ..scene.texts import told
 
 
 class CSM_RETOPO_OT_select(bpy.types.Operator):
@@ -51,18 +53,19 @@ class CSM_RETOPO_OT_select(bpy.types.Operator):
         obj = bpy.data.objects.get(properties.object_name)
         if obj is None:
             return ""
-        texts = [obj.name]
+        texts: list[str] = [Text("{}", obj.name)]
         metrics = read_metrics(obj)
         if (metric := METRICS.get(properties.metric)) is not None:
             value = full_text(metric.key, metrics.get(metric.key))
-            texts[0] = f"{obj.name}: {metric.label} {value}"
-            texts.append(metric.description)
+            texts[0] = Text("{}: {} {}", obj.name, Text(metric.label), value)
+            texts.append(Text(metric.description))
         budget = context.scene.csm_retopo.triangle_budget
         if is_over_budget(metrics, budget):
             count = metrics["triangle_count"]
-            texts.append(f"Over the triangle budget: {count:,} instead of {budget:,} at most")
-        texts.append("Click to select it and show it whole in the view")
-        return ".\n".join(texts)
+            over = "Over the triangle budget: {:,} instead of {:,} at most"
+            texts.append(Text(over, count, budget))
+        texts.append(Text("Click to select it and show it whole in the view"))
+        return told(Text.joined(".\n", texts))
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Select and frame. While variations are flipped through, show it first."""
@@ -73,7 +76,8 @@ class CSM_RETOPO_OT_select(bpy.types.Operator):
         visible = [obj for obj in wanted if obj.visible_get()]
         if not visible:
             what = self.object_name or self.session_id
-            self.report({"WARNING"}, f"{what} is hidden, or not in this view layer")
+            text = Text("{} is hidden, or not in this view layer", what)
+            self.report({"WARNING"}, told(text))
             return {"CANCELLED"}
         for each in list(context.view_layer.objects.selected):
             each.select_set(False)

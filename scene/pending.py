@@ -14,6 +14,7 @@ from pathlib import Path
 import bpy
 
 from ..api.errors import CsmError
+from ..api.texts import Text
 from .libraries import load_mesh, remove_meshes
 from .models import PlannedMesh, Preview
 
@@ -75,7 +76,9 @@ def _append(planned: PlannedMesh) -> bpy.types.Mesh:
     if mesh is None:
         # The cache was cleared or written by another Blender, or its disk taken away, since the
         # mesh was converted.
-        raise CsmError(f"The converted mesh of {planned.name} is gone: import the session again")
+        raise CsmError(
+            Text("The converted mesh of {} is gone: import the session again", planned.name)
+        )
     mesh.name = planned.name
     return mesh
 

@@ -31,6 +31,7 @@ from ..api.jobs import (
     Waiting,
 )
 from ..api.session import NOT_NAMED, Session, Variation
+from ..api.texts import Text
 from . import failures
 from .background.converter import Answer, Converted, Converter, NoProcess, run_here
 from .measure.metrics import DEVIATION_KEYS
@@ -100,20 +101,21 @@ class Outcome:
     def summary(self) -> str:
         """A sentence for the artist: what is there, and what is not and why."""
         if self.error is not None:
-            return str(self.error)
+            return self.error.text
         assert self.session is not None
-        total = len(self.variations)
-        if self.imported == total:
-            text = f"Imported {total} variation{'s' if total != 1 else ''}"
+        session_id, total = self.session.session_id, len(self.variations)
+        if self.imported != total:
+            text = Text("Imported {} of {} variations of {}", self.imported, total, session_id)
+        elif total == 1:
+            text = Text("Imported 1 variation of {}", session_id)
         else:
-            text = f"Imported {self.imported} of {total} variations"
-        text += f" of {self.session.session_id}"
+            text = Text("Imported {} variations of {}", total, session_id)
         problems = [
-            f"{each.name}: {each.error}"
+            Text("{}: {}", each.name, each.error)
             for each in [*self.variations, *([self.source] if self.source else [])]
             if each.error
         ]
-        return "; ".join([text, *problems])
+        return Text.joined("; ", [text, *problems])
 
 
 class Target(Protocol):
@@ -211,11 +213,11 @@ class Import(Stepwise):
         outcome = self.outcome
         if isinstance(outcome.error, Cancelled):
             if self._waiting_since is not None:
-                return f"Stopped waiting for {key}: import it again to go on", False
-            return f"Cancelled the import of {key}", False
+                return Text("Stopped waiting for {}: import it again to go on", key), False
+            return Text("Cancelled the import of {}", key), False
         text = outcome.summary()
         if outcome.warnings and outcome.error is None:
-            text = "; ".join([text, *outcome.warnings])
+            text = Text.joined("; ", [text, *outcome.warnings])
         return text, not outcome.is_complete
 
     def note_failures(self) -> None:
@@ -259,24 +261,27 @@ class Import(Stepwise):
             return self._target.stage
         if self._waiting_since is not None:
             minutes, seconds = divmod(int(time.monotonic() - self._waiting_since), 60)
-            return f"Running on the service, {minutes}:{seconds:02}"
-        if not self.progress.files:
-            return f"{self._job.verb} the session"
-        if self._fetching:
-            received, total = self.progress.received_bytes, self.progress.total_bytes
-            amount = f" ({received / 1e6:.1f} of {total / 1e6:.1f} MB)" if total else ""
-            done = f"{self.progress.files_done} of {self.progress.files} files"
-            return f"{self._job.verb} {done}{amount}"
-        return f"Measuring {self._converted} of {len(self._outcome_of)} meshes"
+            return Text("Running on the service, {}:{:02}", minutes, seconds)
+        progress, verb = self.progress, Text(self._job.verb)
+        if not progress.files:
+            return Text("{} the session", verb)
+        if not self._fetching:
+            return Text("Measuring {} of {} meshes", self._converted, len(self._outcome_of))
+        if not progress.total_bytes:
+            return Text("{} {} of {} files", verb, progress.files_done, progress.files)
+        return Text(
+            "{} {} of {} files ({:.1f} of {:.1f} MB)",
+            *(verb, progress.files_done, progress.files),
+            *(progress.received_bytes / 1e6, progress.total_bytes / 1e6),
+        )
 
     @property
     def detail(self) -> str:
         """What else there is to know about the stage; often nothing."""
         if self._putting is not None or self._waiting_since is None:
             return ""
-        there = f"ready so far: {self.outcome.imported}" if self._is_part else ""
-        text = "; ".join(each for each in (self._usual, there) if each)
-        return text[:1].upper() + text[1:]
+        there = Text("ready so far: {}", self.outcome.imported) if self._is_part else ""
+        return Text.joined("; ", filter(None, (self._usual, there)))
 
     @property
     def is_idle(self) -> bool:
@@ -390,7 +395,8 @@ class Import(Stepwise):
         outcome = self._mesh_outcome(index)
         self._tell(f"{outcome.name}: no {kind.value}: {reason}")
         if kind is FileKind.PREVIEW:
-            self.outcome.warnings.append(f"{outcome.name} has no preview image: {reason}")
+            text = Text("{} has no preview image: {}", outcome.name, reason)
+            self.outcome.warnings.append(text)
         else:
             self._fail(outcome, reason)
 
@@ -466,7 +472,7 @@ class Import(Stepwise):
         mesh = answer.mesh
         if mesh is None:
             self.outcome.warnings.append(
-                f"{outcome.name}: its deviation was not measured: {answer.reason}"
+                Text("{}: its deviation was not measured: {}", outcome.name, answer.reason)
             )
             mesh = request.mesh
         self._finish_mesh(outcome, mesh)
@@ -475,7 +481,7 @@ class Import(Stepwise):
         """Take a mesh that nothing more is to be done with but put it in place."""
         self._count_done()
         outcome.mesh = mesh
-        self.outcome.warnings += [f"{outcome.name}: {each}" for each in mesh.warnings]
+        self.outcome.warnings += [Text("{}: {}", outcome.name, each) for each in mesh.warnings]
 
     def _count_done(self) -> None:
         self._converting -= 1
@@ -494,11 +500,14 @@ class Import(Stepwise):
             self._go_on_fetching()
             return
         if not ready:
-            reasons = [f"{each.name}: {each.error}" for each in outcome.variations]
+            reasons = [Text("{}: {}", each.name, each.error) for each in outcome.variations]
             self._end(
                 NothingImported(
-                    f"No variation of {outcome.session.session_id} could be imported. "
-                    + "; ".join(reasons)
+                    Text(
+                        "No variation of {} could be imported. {}",
+                        outcome.session.session_id,
+                        Text.joined("; ", reasons),
+                    )
                 )
             )
             return
@@ -568,7 +577,7 @@ def _variation_outcome(variation: Variation) -> MeshOutcome:
     outcome = MeshOutcome(Role.VARIATION, variation.index, variation.asset_id, variation.name)
     if not variation.is_complete:
         outcome.status = Status.SKIPPED
-        outcome.error = f"the service has not finished it ({variation.status})"
+        outcome.error = Text("the service has not finished it ({})", variation.status)
     return outcome
 
 

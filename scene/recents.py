@@ -103,6 +103,11 @@ def shown(number: int, text: str) -> Page | None:
     return _page
 
 
+def has_more() -> bool:
+    """Whether there are pages after the one that is shown, or it is not known yet."""
+    return _page is None or _page.has_more
+
+
 def _tend() -> float | None:
     """Have read what is wanted, and take what was read."""
     global _page, _reader

@@ -13,9 +13,11 @@ from typing import Any, Protocol
 import bpy
 
 from ..api.errors import CsmError
+from ..api.texts import Text
 from . import failures
 from .background.converter import join_closed
 from .stepping import STEP_BUDGET_S
+from .texts import told
 
 SHUTDOWN_S = 1.5
 SIDE_BY_SIDE = 4
@@ -88,7 +90,7 @@ def start(key: str, running: Work) -> None:
     Raises CsmError when one of the same key is running.
     """
     if key in _running:
-        raise CsmError(f"{key} is under way already")
+        raise CsmError(Text("{} is under way already", key))
     if _is_busy():
         _queued.add(key)
     else:
@@ -146,7 +148,7 @@ def stop_all() -> None:
 def show_message(text: str, *, is_error: bool) -> None:
     """Make the panel say this."""
     state = bpy.context.window_manager.csm_retopo
-    state.message = text
+    state.message = told(text)
     state.message_is_error = is_error
     redraw()
 
@@ -184,7 +186,7 @@ def _begin(key: str) -> bool:
         _running[key].start()
     except CsmError as error:
         del _running[key]
-        show_message(str(error), is_error=True)
+        show_message(error.text, is_error=True)
         return False
     return True
 
@@ -206,8 +208,9 @@ def _show() -> None:
     while len(rows) < len(_running):
         rows.add()
     for row, (key, running) in zip(rows, _running.items(), strict=True):
-        stage = "Waiting for its turn" if key in _queued else running.stage
-        shown = (key, stage, running.detail, running.waits_for_artist)
+        stage = told("Waiting for its turn" if key in _queued else running.stage)
+        detail = told(running.detail)
+        shown = (key, stage, detail[:1].upper() + detail[1:], running.waits_for_artist)
         progress = round(running.fraction, 3)
         if (row.key, row.stage, row.detail, row.is_ready, round(row.progress, 3)) != (
             *shown,

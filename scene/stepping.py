@@ -7,6 +7,7 @@ import time
 
 from ..api.errors import CsmError
 from ..api.jobs import log_failure
+from ..api.texts import Text
 
 STEP_BUDGET_S = 0.008
 """How long one step goes on taking up further work. A single piece of work can exceed it."""
@@ -55,7 +56,9 @@ class Stepwise:
         except Exception as error:  # noqa: BLE001 - whatever it is, the user gets an answer
             log_failure(error)
             self._end(
-                CsmError(f"Something unforeseen happened ({type(error).__name__}): see the log")
+                CsmError(
+                    Text("Something unforeseen happened ({}): see the log", type(error).__name__)
+                )
             )
 
     def _step_once(self, wait_s: float) -> bool:

@@ -8,18 +8,18 @@ import enum
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import bpy
 
 from ..api.errors import CsmError
+from ..api.texts import Text
 from . import pending, placing, sessions
 from .assets.choice import Choice
 from .background.converter import Assembled, Converter, NoProcess
 from .layout import Facing
 from .models import Arrangement, AssembleRequest, PreviewSide, Role, RowPlan
 from .pipeline import Outcome
-
-UNDO_MESSAGE = "Import Retopology Session"
 
 
 def preferred_arrangement() -> Arrangement:
@@ -36,6 +36,7 @@ class WhenReady(enum.StrEnum):
     OBJECT_MODE = "OBJECT_MODE"
     """It is placed as soon as no window shows an object that is being edited."""
     AT_ONCE = "AT_ONCE"
+    """As soon as the artist is in the middle of nothing, in any mode."""
     ASK = "ASK"
     """It waits for `place_now`."""
 
@@ -67,16 +68,15 @@ class SceneTarget:
         # Not before all is ready: whatever comes into the file has Blender draw the 3D views, and
         # build its dependency graph, again.
         while True:
-            while not self._may_place():
-                asks = self.when_ready is WhenReady.ASK
-                self.stage = "Ready to be placed" if asks else "Ready: waiting for Object Mode"
+            while obstacle := self._obstacle():
+                self.stage = obstacle
                 self.waits = True
                 yield None
             self.stage = "Placing"
             self.waits = False
             yield from self._bring(plan)
             yield None  # so that placing has a step of its own
-            if self._may_place():
+            if not self._obstacle():
                 break
         self.asked = False
         outcome.warnings += placing.place(self._scene(), plan, self.facing, self.arrangement)
@@ -98,14 +98,15 @@ class SceneTarget:
                     )
                 yield True
 
-    def _may_place(self) -> bool:
-        match self.when_ready:
-            case WhenReady.OBJECT_MODE:
-                return self.asked or _in_object_mode()
-            case WhenReady.ASK:
-                return self.asked
-            case _:
-                return True
+    def _obstacle(self) -> str:
+        """What it waits for, in a few words; nothing if all can be placed now."""
+        if self.when_ready is None or self.asked:
+            return ""
+        if self.when_ready is WhenReady.ASK:
+            return "Ready to be placed"
+        if self.when_ready is WhenReady.OBJECT_MODE and not _in_object_mode():
+            return "Ready: waiting for Object Mode"
+        return "Ready: waiting for a tool to end" if _is_tool_running() else ""
 
     def discard(self, session_id: str) -> None:
         """Remove what was brought in and not placed."""
@@ -155,10 +156,12 @@ class FileTarget:
             yield None
         if isinstance(answer, NoProcess):
             # Done here, it would replace the file that is open.
-            raise CsmError(f"{self.path.name} could not be written: no background Blender starts")
+            raise CsmError(
+                Text("{} could not be written: no background Blender starts", self.path.name)
+            )
         assert isinstance(answer, Assembled)
         if answer.reason:
-            raise CsmError(f"{self.path.name} could not be written: {answer.reason}")
+            raise CsmError(Text("{} could not be written: {}", self.path.name, answer.reason))
         outcome.warnings += answer.warnings
 
     def discard(self, session_id: str) -> None:
@@ -171,10 +174,30 @@ def _in_object_mode() -> bool:
     return all(active is None or active.mode == "OBJECT" for active in actives)
 
 
+def _is_tool_running() -> bool:
+    """Whether the artist is in the middle of moving something, or of a stroke: an undo step made
+    now would hold what is half done.
+    """
+    tools = [
+        tool for window in bpy.context.window_manager.windows for tool in window.modal_operators
+    ]
+    parts = [part for tool in tools for part in (tool, *tool.macros)]
+    return any({"UNDO", "BLOCKING"} <= part.bl_options for part in parts)
+
+
 def _push_undo_step() -> None:
     """One undo step for all that changed since the last.
+
+    By an operator, so that Blender's "Adjust Last Operation" is about this: what it shows of the
+    artist's last one would undo the import to do that again.
 
     Without a context override: with one, Blender reads a Python dictionary while it doesn't hold
     Python's lock, and crashes when another thread does (seen in 4.2 and 4.5).
     """
-    bpy.ops.ed.undo_push(message=UNDO_MESSAGE)
+    operators: Any = bpy.ops
+    operators.csm_retopo.end_import("EXEC_DEFAULT", True)
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            for region in area.regions:
+                if region.type == "HUD":
+                    region.tag_redraw()

@@ -23,6 +23,7 @@ class CSM_RETOPO_MT_retopology(bpy.types.Menu):
         layout.operator("csm_retopo.request_another")
         layout.operator("csm_retopo.place", text="Place What Is Ready")
         layout.operator("csm_retopo.cancel", text="Cancel All Imports", icon="CANCEL")
+        layout.operator("csm_retopo.clear_cache", icon="TRASH")
         layout.separator()
         layout.operator_menu_enum("csm_retopo.show_colors", "colors", icon="COLOR")
         layout.operator("csm_retopo.show_wireframe", icon="SHADING_WIRE")
@@ -30,7 +31,8 @@ class CSM_RETOPO_MT_retopology(bpy.types.Menu):
         layout.operator("csm_retopo.write_report", icon="DOCUMENTS")
         layout.separator()
         layout.operator("csm_retopo.flip", icon="RENDERLAYERS")
-        layout.operator("csm_retopo.flip_step")
+        layout.operator("csm_retopo.flip_step").step = 1
+        layout.operator("csm_retopo.flip_step", text="Previous Variation").step = -1
         layout.operator("csm_retopo.flip_swap", text="Swap With Previous (A/B)")
         layout.operator("csm_retopo.flip_end", icon="LOOP_BACK")
         layout.separator()
@@ -45,6 +47,12 @@ def _draw_import(menu: bpy.types.Menu, _context: bpy.types.Context) -> None:
 def _draw_object(menu: bpy.types.Menu, _context: bpy.types.Context) -> None:
     menu.layout.separator()
     menu.layout.menu(CSM_RETOPO_MT_retopology.__name__)
+
+
+def _draw_view(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
+    # Other modes have no menu Object, and F3 finds only what is in some menu.
+    if context.mode != "OBJECT":
+        _draw_object(menu, context)
 
 
 def _draw_button(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
@@ -80,6 +88,7 @@ def _entries() -> tuple[tuple[Any, Any], ...]:
     return (
         (types.TOPBAR_MT_file_import, _draw_import),
         (types.VIEW3D_MT_object, _draw_object),
+        (types.VIEW3D_MT_view, _draw_view),
         (types.UI_MT_button_context_menu, _draw_button),
     )
 

@@ -34,7 +34,6 @@ class CSM_RETOPO_PT_import(bpy.types.Panel):
         column.prop(state, "session_id", text="", placeholder="Session ID or URL")
         row = column.row(align=True)
         row.scale_y = 1.4
-        row.enabled = bool(state.session_id.strip())
         row.operator_context = "INVOKE_DEFAULT"
         row.operator("csm_retopo.import_session", text="Import", icon="IMPORT")
 
@@ -104,7 +103,7 @@ def _draw_trouble(layout: bpy.types.UILayout, context: bpy.types.Context) -> Non
         sessions.find_service()
     except ConfigurationError as error:
         box = layout.box().column()
-        draw_text(box, context, str(error), "INFO", in_box=True)
+        draw_text(box, context, error.text, "INFO", in_box=True)
         if sessions.needs_online_access():
             box.operator("screen.userpref_show", text="Open System Preferences").section = "SYSTEM"
         else:

@@ -42,7 +42,7 @@ class CSM_RETOPO_AP_preferences(bpy.types.AddonPreferences):
     wait_limit_min: IntProperty(
         name="Wait at Most",
         description="After this many minutes, a session that is still running is not waited for "
-        "any longer",
+        "any longer. Without Wait for Running Sessions, none is waited for at all",
         default=120,
         min=1,
         soft_max=600,

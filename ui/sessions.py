@@ -23,8 +23,10 @@ _BESIDE_GALLERY = 46
 """The same beside the pictures."""
 _UNIT = 20
 """A layout's unit of width, in pixels at a scale of 1."""
-_SMALLEST, _LARGEST = 5.0, 7.0
-"""How large a picture is, in these units."""
+_SMALLEST, _LARGEST = 8.0, 12.0
+"""How large a picture is, in these units. Blender's previews have 256 pixels, and nobody sees a
+mesh's edges in less than half of that.
+"""
 _GAP = 0.2
 
 

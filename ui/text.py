@@ -8,7 +8,8 @@ from typing import Any
 
 import blf
 import bpy
-from bpy.app.translations import pgettext_iface as iface_
+
+from ..scene.texts import told
 
 _BESIDE_TEXT = 62
 """What a sidebar's panel needs beside its text, at a scale of 1: tabs and margins."""
@@ -30,7 +31,7 @@ def draw_text(
     points = context.preferences.ui_styles[0].widget.points * scale
     column = layout.column(align=True)
     column.scale_y = 0.85
-    for number, line in enumerate(wrap(iface_(text), max(round(room), 60), round(points, 1))):
+    for number, line in enumerate(wrap(told(text), max(round(room), 60), round(points, 1))):
         column.label(text=line, translate=False, icon="BLANK1" if number else icon)
 
 

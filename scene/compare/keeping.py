@@ -17,6 +17,7 @@ import bpy
 from mathutils.bvhtree import BVHTree
 
 from ...api.errors import CsmError
+from ...api.texts import Text
 from ..assets import marking
 from ..measure.metrics import remove_attributes
 from ..models import Role
@@ -121,19 +122,23 @@ def keep(
 
 def _check(obj: bpy.types.Object, source: bpy.types.Object | None, wishes: Wishes) -> None:
     if not (obj.is_editable and obj.data.is_editable):
-        raise CsmError(f"{obj.name} is linked from another file: make it local first")
+        raise CsmError(Text("{} is linked from another file: make it local first", obj.name))
     if obj.mode != "OBJECT":
-        raise CsmError(f"{obj.name} is being edited: leave the current mode for Object Mode first")
+        raise CsmError(
+            Text("{} is being edited: leave the current mode for Object Mode first", obj.name)
+        )
     if not wishes.name:
         raise CsmError("Give the result a name")
     if wishes.transfers and source is None:
         raise CsmError("The source is not in the scene: there is nothing to transfer from")
     if (wishes.transfer_uvs or wishes.transfer_normals) and obj.data.shape_keys:
-        raise CsmError(f"{obj.name} has shape keys, which a transfer of UVs or normals would lose")
+        raise CsmError(
+            Text("{} has shape keys, which a transfer of UVs or normals would lose", obj.name)
+        )
     if wishes.transfer_uvs and source is not None:
         names = {*obj.data.uv_layers.keys(), *source.data.uv_layers.keys()}
         if len(names) > _MOST_UV_MAPS:
-            raise CsmError(f"{obj.name} can't have more than {_MOST_UV_MAPS} UV maps")
+            raise CsmError(Text("{} can't have more than {} UV maps", obj.name, _MOST_UV_MAPS))
 
 
 def _transfer(obj: bpy.types.Object, source: bpy.types.Object, wishes: Wishes) -> None:

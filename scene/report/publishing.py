@@ -21,6 +21,7 @@ from typing import Any
 
 from ...api.errors import Cancelled, CsmError
 from ...api.files import TEMPORARY_SUFFIX
+from ...api.texts import Text
 from ..background.converter import Converter, Done, NoProcess
 from ..stepping import Stepwise
 from . import models as report_models
@@ -77,7 +78,7 @@ class Publication(Stepwise):
     ) -> None:
         self.error: CsmError | None = None
         self.warnings: list[str] = []
-        self.stage = "Gathering the meshes"
+        self.stage: str = "Gathering the meshes"
         self.fraction = 0.0
         self.pause_s = 0.01
         self._source = source
@@ -93,11 +94,11 @@ class Publication(Stepwise):
         """Begin. Raises CsmError."""
         for file in self._files.wanted:
             if not os.path.isdir(file.parent):  # Path.is_dir raises where it may not look
-                raise CsmError(f"There is no folder {file.parent}")
+                raise CsmError(Text("There is no folder {}", file.parent))
         try:
             self._folder = Path(tempfile.mkdtemp(prefix="csm-retopo-report-"))
         except OSError as error:
-            raise CsmError(f"No temporary folder can be made: {error.strerror}") from None
+            raise CsmError(Text("No temporary folder can be made: {}", error.strerror)) from None
         self._converter.warm_up()
         self._working = self._work(self._folder)
 
@@ -126,11 +127,11 @@ class Publication(Stepwise):
     def conclusion(self, key: str) -> tuple[str, bool]:
         """What to tell the artist at the end, and whether something went wrong."""
         if isinstance(self.error, Cancelled):
-            return f"Cancelled: {key}", False
+            return Text("Cancelled: {}", key), False
         if self.error is not None:
-            return f"There is no report: {self.error}", True
-        names = " and ".join(each.name for each in self._files.wanted)
-        return "; ".join([f"Wrote {names}", *self.warnings]), bool(self.warnings)
+            return Text("There is no report: {}", self.error.text), True
+        names = Text.joined(" and ", [each.name for each in self._files.wanted])
+        return Text.joined("; ", [Text("Wrote {}", names), *self.warnings]), bool(self.warnings)
 
     def _step_once(self, wait_s: float) -> bool:
         assert self._working is not None
@@ -224,7 +225,7 @@ class Publication(Stepwise):
                 meshes.append(mesh)
             elif answer.result is None:
                 meshes.append(dataclasses.replace(mesh, notes=(f"no picture: {answer.reason}",)))
-                self.warnings.append(f"{mesh.name} has no picture: {answer.reason}")
+                self.warnings.append(Text("{} has no picture: {}", mesh.name, answer.reason))
             else:
                 made = report_models.pictures(answer.result)
                 width, height = made.width, made.height
@@ -234,7 +235,7 @@ class Publication(Stepwise):
         return dataclasses.replace(session, meshes=tuple(meshes), width=width, height=height)
 
     def _show_drawn(self, done: int, total: int) -> None:
-        self.stage = f"Drawing {done} of {total} meshes"
+        self.stage = Text("Drawing {} of {} meshes", done, total)
         self.fraction = 0.1 + 0.8 * done / max(total, 1)
 
     def _ask(

@@ -57,7 +57,7 @@ def check_nothing_left() -> None:
             *_properties(),
             *_draw_functions(),
             *_handlers(),
-            *_timers(),
+            *find_timers(),
             *_threads(),
             *_keys(),
         }
@@ -112,7 +112,8 @@ def _handlers() -> Iterator[str]:
             yield f"handler {name}"
 
 
-def _timers() -> Iterator[str]:
+def find_timers() -> Iterator[str]:
+    """The timers that the extension has registered."""
     # Blender tells of a function whether it is a timer, but keeps no list.
     kinds = (types.FunctionType, types.MethodType, functools.partial)
     for thing in gc.get_objects():

@@ -25,7 +25,7 @@ from typing import Any
 
 import bpy
 
-from lifecycle import MODULE, check_enabled, check_nothing_left
+from lifecycle import MODULE, check_enabled, check_nothing_left, find_timers
 
 VARIATIONS = 2
 """In the sessions that are imported."""
@@ -129,17 +129,15 @@ def left() -> list[str]:
     temporary = [str(each) for each in Path(tempfile.gettempdir()).glob("csm-retopo-*")]
     unfinished: list[str] = []
     rows: list[str] = []
-    timers: list[str] = []
     if f"{MODULE}.scene.runner" in sys.modules and MODULE in bpy.context.preferences.addons:
         suffix = _module("api.files").TEMPORARY_SUFFIX
         unfinished = [str(each) for each in _cache_root().rglob(f"*{suffix}*")]
         rows = [f"row of {each.key}" for each in bpy.context.window_manager.csm_retopo.jobs]
-        if bpy.app.timers.is_registered(_module("scene.runner")._pump):
-            timers = ["timer"]
     blocks = [*bpy.data.meshes, *bpy.data.images]
     pending = [each.name for each in blocks if each.get("csm_retopo_pending")]
     children = [f"process {each}" for each in child_pids()]
-    return [*threads, *temporary, *unfinished, *rows, *timers, *pending, *children]
+    found = [*threads, *temporary, *unfinished, *rows, *pending, *children]
+    return found or list(find_timers())  # which takes long to find
 
 
 def child_pids() -> list[int]:

@@ -19,6 +19,9 @@ from standin.holding import STAGES, hold
 
 RunBlender = Callable[..., str]
 
+MATRIX_TIMEOUT_S = 300
+"""For all events at one stage."""
+
 _SET_UP = """
 import importlib, json, sys
 from pathlib import Path
@@ -60,6 +63,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.timeout(MATRIX_TIMEOUT_S + 60)
 @pytest.mark.parametrize("stage", STAGES)
 def test_nothing_is_lost_left_or_misplaced(
     run_blender: RunBlender, archive: Path, service: StandIn, tmp_path: Path, stage: str
@@ -80,7 +84,7 @@ lifecycle.check_nothing_left()
 """,
         archive,
         json.dumps(plan),
-        timeout_s=300,
+        timeout_s=MATRIX_TIMEOUT_S,
     )
     assert "Traceback" not in printed, printed
     assert "CANARY" not in printed

@@ -16,8 +16,9 @@ import sessions
 from sessions import nothing_left, objects
 
 from bl_ext.user_default.csm_retopo import operators as operator_modules, ui
+from bl_ext.user_default.csm_retopo.api.recent import Page
 from bl_ext.user_default.csm_retopo.operators import importing
-from bl_ext.user_default.csm_retopo.scene import sessions as ready
+from bl_ext.user_default.csm_retopo.scene import recents, runner, sessions as ready, texts
 from bl_ext.user_default.csm_retopo.scene.compare.table import as_text
 from bl_ext.user_default.csm_retopo.scene.measure.metrics import METRICS
 from bl_ext.user_default.csm_retopo.ui import compare, menus, pages, tab
@@ -240,6 +241,61 @@ def test_operators_are_told_apart_by_their_names() -> None:
     assert len(names) == len(set(names))
 
 
+def can_be_grey() -> list[Any]:
+    return [each for each in all_operators() if any("poll" in vars(c) for c in each.__mro__[:2])]
+
+
+def refusals(situation: str) -> dict[str, str]:
+    """What each operator that is greyed out now says of it."""
+    said = {}
+    for operator in can_be_grey():
+        verb = getattr(bpy.ops.csm_retopo, operator.bl_idname.partition(".")[2])
+        if not verb.poll():
+            with pytest.raises(RuntimeError) as raised:
+                verb()
+            said[operator.bl_idname] = str(raised.value)
+            assert "context is incorrect" not in said[operator.bl_idname], situation
+    return said
+
+
+def test_every_operator_that_can_be_grey_says_why(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = refusals("in an empty file")
+    import_file(filepath=str(folder))
+    bpy.context.view_layer.objects.active = objects("VARIATION")[0]
+    bpy.ops.object.mode_set(mode="EDIT")
+    in_edit_mode = refusals("in Edit Mode")
+    bpy.ops.object.mode_set(mode="OBJECT")
+    assert "Object Mode" in in_edit_mode["csm_retopo.flip"] + in_edit_mode["csm_retopo.select"]
+    monkeypatch.setattr(runner, "is_running", lambda key="": True)
+    said |= in_edit_mode | refusals("while something is under way")
+    assert set(said) == {each.bl_idname for each in can_be_grey()}
+
+
+def described(operator: str, **properties: Any) -> str:
+    cls = next(each for each in all_operators() if each.bl_idname == operator)
+    return str(cls.description(bpy.context, SimpleNamespace(**properties)))
+
+
+def test_buttons_that_the_sidebar_greys_out_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    for operator in ("csm_retopo.import_session", "csm_retopo.import_cached"):
+        before = described(operator, session_id="SESSION_1_1")
+        assert "SESSION_1_1" in before
+        with monkeypatch.context() as patch:
+            patch.setattr(runner, "is_running", lambda key="": key == "SESSION_1_1")
+            assert "is under way already" in described(operator, session_id="SESSION_1_1")
+            assert described(operator, session_id="SESSION_1_2").replace("_1_2", "_1_1") == before
+    for name in ("TABLE", "SESSIONS", "RECENT"):
+        said = described("csm_retopo.turn_page", pages=name, step=-1)
+        assert said == "This is the first page"
+    monkeypatch.setattr(recents, "_page", Page())
+    for name in ("TABLE", "SESSIONS", "RECENT"):
+        assert described("csm_retopo.turn_page", pages=name, step=1) == "This is the last page"
+    monkeypatch.setattr(recents, "_page", Page(has_more=True))
+    assert described("csm_retopo.turn_page", pages="RECENT", step=1) == "Show the next page"
+
+
 class Recorder:
     """A layout that notes what is drawn."""
 
@@ -274,15 +330,15 @@ def test_all_that_needs_no_choice_is_in_a_menu_where_f3_finds_it() -> None:
     (entry,) = drawn_menu(menus._draw_import)
     assert entry[0] == "csm_retopo.import_file"
     assert drawn_menu(menus._draw_object) == [("CSM_RETOPO_MT_retopology", {})]
+    for mode, entries in (("OBJECT", []), ("SCULPT", [("CSM_RETOPO_MT_retopology", {})])):
+        assert drawn_menu(menus._draw_view, SimpleNamespace(mode=mode)) == entries
     listed = {name for name, _ in drawn_menu(menus.CSM_RETOPO_MT_retopology.draw)}
     wanted = {
         each.bl_idname
         for each in all_operators()
         if "INTERNAL" not in getattr(each, "bl_options", ())
     }
-    elsewhere = {"csm_retopo.import_file", "csm_retopo.clear_cache"}
-    assert listed <= wanted
-    assert wanted - listed - elsewhere == set()
+    assert listed | {"csm_retopo.import_file"} == wanted
 
 
 def button(identifier: str, **properties: str) -> Any:
@@ -373,13 +429,13 @@ def test_the_menus_go_with_the_extension() -> None:
             getattr(menu.draw, "_draw_funcs", []).count(draw) for menu, draw in menus._entries()
         ]
 
-    assert entries() == [1, 1, 1]
+    assert entries() == [1, 1, 1, 1]
     ui.unregister()
     try:
-        assert entries() == [0, 0, 0]
+        assert entries() == [0, 0, 0, 0]
     finally:
         ui.register()
-    assert entries() == [1, 1, 1]
+    assert entries() == [1, 1, 1, 1]
 
 
 def test_texts_that_are_put_together_are_translated(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -392,6 +448,26 @@ def test_texts_that_are_put_together_are_translated(monkeypatch: pytest.MonkeyPa
     shown = Layout()
     pages.draw_pages(shown, "TABLE", 25, 30, 40, True)
     assert "26-30 von 40" in shown.texts
+
+
+def test_what_is_told_is_translated(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    german = {
+        "Imported {} variations of {}": "{1}: {0} Varianten importiert",
+        "{}: {} {}": "{1} von {0}: {2}",
+        "Faces": "Polygone",
+        "{} is not in the cache: import it by its ID": "{} ist nicht im Cache",
+    }
+    monkeypatch.setattr(texts, "_translate", lambda text: german.get(text, text))
+    state = bpy.context.window_manager.csm_retopo
+    import_file(filepath=str(folder))
+    session_id = objects("VARIATION")[0].csm_retopo.session_id
+    assert state.message == f"{session_id}: 2 Varianten importiert"
+    name = objects("VARIATION")[0].name
+    said = described("csm_retopo.select", object_name=name, metric="faces")
+    assert said.startswith(f"Polygone von {name}: 6.\n")
+    with pytest.raises(RuntimeError, match="SESSION_1_1 ist nicht im Cache"):
+        bpy.ops.csm_retopo.import_cached(session_id="SESSION_1_1")
+    assert state.message == "SESSION_1_1 ist nicht im Cache"
 
 
 class Layout:

@@ -51,6 +51,7 @@ RIGHT = 0.83
 _SCAN_COLUMNS = (0.3, 0.66, 0.83, 0.05, 0.93, 0.5, 0.15, 0.75, 0.4)
 _FIND_TIMEOUT_S = 60.0
 _WHEEL_STEPS = 6
+_DRAG_STEPS = 8
 _DIGITS = ("ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE")
 _KEYS = {
     **{str(number): name for number, name in enumerate(_DIGITS)},
@@ -90,6 +91,7 @@ VIEWPORT = Place("VIEW_3D", "WINDOW")
 PREFERENCES = Place("PREFERENCES", "WINDOW")
 FILES_PATH = Place("FILE_BROWSER", "UI")
 FILES_BAR = Place("FILE_BROWSER", "EXECUTE")
+FILES_OPTIONS = Place("FILE_BROWSER", "TOOL_PROPS")
 
 
 class Gui:
@@ -170,6 +172,23 @@ class Gui:
         self._event("LEFTMOUSE", "RELEASE")
         yield 0.03
 
+    def drag(
+        self, start: tuple[int, int], end: tuple[int, int], window: bpy.types.Window, name: str
+    ) -> Steps:
+        """Drag from one place of the window to another, and keep a picture before letting go."""
+        yield from self.move(*start, window)
+        yield 0.2
+        self._event("LEFTMOUSE", "PRESS")
+        yield 0.1
+        for step in range(1, _DRAG_STEPS + 1):
+            yield from self.move(
+                *(a + (b - a) * step // _DRAG_STEPS for a, b in zip(start, end, strict=True))
+            )
+            yield 0.1
+        self.picture(name)
+        self._event("LEFTMOUSE", "RELEASE")
+        yield 0.5
+
     def nudge(self, x: int, y: int) -> Steps:
         """Move the mouse by so many pixels."""
         yield from self.move(self._mouse[0] + x, self._mouse[1] + y)
@@ -201,6 +220,16 @@ class Gui:
         """
         yield from self.hover(target, place, column)
         yield from self.press()
+
+    def press_at(self, place: Place, right: int, down: int) -> Steps:
+        """Click so many pixels from the upper left of the region. In a File Browser, asking for
+        what is there can press Escape too much, which closes it.
+        """
+        window, region = _region(place)
+        yield from self.move(region.x + right, region.y + region.height - down, window)
+        yield 0.1
+        yield from self.press()
+        yield 0.1
 
     def hover(self, target: str, place: Place = SIDEBAR, column: float | None = None) -> Steps:
         """Move the mouse onto that button."""
@@ -363,10 +392,9 @@ def attention() -> dict[str, Any]:
     }
 
 
-def is_pumping() -> bool:
-    """Whether the add-on has a timer registered."""
-    runner = sys.modules.get(f"{MODULE}.scene.runner")
-    return runner is not None and bpy.app.timers.is_registered(runner._pump)
+def has_timers() -> bool:
+    """Whether the add-on has any timer registered."""
+    return any(importlib.import_module("lifecycle").find_timers())
 
 
 def children() -> list[str]:

@@ -136,6 +136,10 @@ def test_a_sessions_meshes_are_dropped(blender: Blender, sample: Path) -> None:
     blender.play("ways_in.dropped", folder=str(sample), elsewhere=str(elsewhere))
 
 
+def test_a_sessions_files_are_dragged_with_the_mouse(blender: Blender, sample: Path) -> None:
+    blender.play("ways_in.dragged", folder=str(sample))
+
+
 def test_a_row_has_a_context_menu(blender: Blender) -> None:
     blender.play("ways_in.context_menu")
 
@@ -144,8 +148,16 @@ def test_all_is_found_by_its_name(blender: Blender) -> None:
     blender.play("ways_in.find_by_name")
 
 
+def test_all_is_in_the_object_menu(blender: Blender, service: StandIn) -> None:
+    blender.play("menus.every_entry", service=service)
+
+
 def test_layout_and_tab_follow_the_preferences(blender: Blender) -> None:
     blender.play("ways_in.preferences")
+
+
+def test_every_preference_can_be_changed(blender: Blender, sample: Path) -> None:
+    blender.play("ways_in.every_preference", folder=str(sample))
 
 
 def test_the_interface_can_be_translated(blender: Blender) -> None:
@@ -160,6 +172,19 @@ def test_a_running_session_comes_bit_by_bit_and_waits_for_the_artist(
     with StandIn() as service:
         service.add_session(folder=sample, polls_until_complete=60, early=[2])
         blender.play("waiting.early_then_all", service=service, session_id=SAMPLE_ID)
+
+
+def test_a_result_leaves_other_windows_scenes_and_modes_alone(
+    blender: Blender, sample: Path
+) -> None:
+    with StandIn() as service:
+        session_id = "SESSION_1763900000_7000003"
+        service.add_session(session_id, folder=sample, polls_until_complete=40)
+        blender.play("waiting.elsewhere", service=service, session_id=session_id)
+
+
+def test_a_result_comes_in_the_middle_of_nothing(blender: Blender) -> None:
+    blender.play("waiting.in_the_middle")
 
 
 def test_waiting_is_stopped(blender: Blender, sample: Path) -> None:

@@ -17,7 +17,6 @@ BAR = Place("FILE_BROWSER", "HEADER")
 
 _ROW_STEP_PX = 12
 """Less than the height of a catalog in the tree."""
-_DRAG_STEPS = 8
 
 
 def browse(gui: Gui) -> Steps:
@@ -164,17 +163,7 @@ def _drag(gui: Gui) -> Steps:
     view = next(each for each in _windows()[0].screen.areas if each.type == "VIEW_3D")
     start = (items.x + 50, items.y + items.height - 50)
     end = (view.x + view.width // 2, view.y + view.height // 3)
-    yield from gui.move(*start, _windows()[0])
-    yield 0.2
-    gui._event("LEFTMOUSE", "PRESS")
-    yield 0.1
-    for step in range(1, _DRAG_STEPS + 1):
-        x, y = (a + (b - a) * step // _DRAG_STEPS for a, b in zip(start, end, strict=True))
-        yield from gui.move(x, y)
-        yield 0.1
-    gui.picture("dragging")
-    gui._event("LEFTMOUSE", "RELEASE")
-    yield 0.5
+    yield from gui.drag(start, end, _windows()[0], "dragging")
 
 
 def _browser() -> bpy.types.Area:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from driver import FILES_BAR, MODULE, Gui, Steps, attention
+from driver import FILES_BAR, FILES_OPTIONS, MODULE, Gui, Steps, attention
 
 from acts import drawing
 
@@ -24,6 +25,7 @@ KEYS = {
 }
 """The underlined letters of the menu."""
 NAME = "Suzanne, sculpted retopo"
+_FORMAT = (150, 17)
 
 
 def table(gui: Gui) -> Steps:
@@ -124,20 +126,24 @@ def _columns(gui: Gui) -> Steps:
 
 
 def _export(gui: Gui) -> Steps:
-    path = Path(gui.arguments["folder"], "table.csv")
+    path = Path(gui.arguments["folder"], "table.json")
     yield from gui.click("csm_retopo.export_table", column=0.5)
     yield from gui.wait(lambda: len(bpy.context.window_manager.windows) == 2, "no file browser")
     yield 0.8
     window = bpy.context.window_manager.windows[-1]
     browser = window.screen.areas[0].spaces.active
     browser.params.directory = str(path.parent).encode()
-    browser.params.filename = path.name
+    browser.params.filename = "table.csv"
     yield 0.5
+    yield from gui.press_at(FILES_OPTIONS, *_FORMAT)
+    gui.picture("formats")
+    yield from gui.key("J", text="j")
+    yield from gui.wait(lambda: browser.params.filename == path.name, "the name's ending stays")
     gui.picture("browser")
     yield from gui.click("file.execute", FILES_BAR, column=0.9)
     yield from gui.wait(path.exists, "nothing was exported")
     yield 0.1
-    gui.equal(len(path.read_text(encoding="utf-8").splitlines()), 1 + 5, "exported lines")
+    gui.equal(len(json.loads(path.read_text(encoding="utf-8"))), 5, "exported variations")
 
 
 def colors(gui: Gui) -> Steps:
@@ -158,7 +164,13 @@ def colors(gui: Gui) -> Steps:
     yield from gui.look("wireframe")
     view.spaces.active.shading.color_type = "OBJECT"
     yield from gui.look("hint")
-    view.spaces.active.shading.color_type = "MATERIAL"
+    yield from gui.click("shading.color_type")
+    yield 0.1
+    gui.picture("view-colors")
+    yield from gui.key("M", text="m")
+    yield from gui.wait(
+        lambda: view.spaces.active.shading.color_type == "MATERIAL", "the view's color stays"
+    )
     yield from gui.fill_in("csm_retopo.color_limit", "0.5")
     gui.equal(round(settings.color_limit, 3), 0.5, "the limit that was typed")
     yield from gui.look("limit")

@@ -72,6 +72,12 @@ def flip(gui: Gui) -> Steps:
     yield 0.1
     gui.check(names[2] in _visible(), "the button does not step back")
     yield from gui.look("ghost-of-third")
+    yield from gui.click("flip_step(step=1", column=0.75)
+    yield 0.1
+    gui.check(names[3] in _visible(), "the button does not step on")
+    yield from gui.click("csm_retopo.flip_swap", column=0.5)
+    yield 0.1
+    gui.check(names[2] in _visible(), "the button does not swap")
 
     yield from gui.to_viewport()
     yield from gui.key("ESC")
@@ -82,6 +88,12 @@ def flip(gui: Gui) -> Steps:
     yield from gui.look("back-in-the-row")
 
     yield from _undo(gui, row)
+    yield from gui.click("csm_retopo.flip()")
+    yield 0.1
+    gui.check(_is_flipping(), "not flipping again")
+    yield from gui.click("csm_retopo.flip_end")
+    yield 0.1
+    gui.equal(_looks(), row, "the row after the button")
     yield from gui.to_viewport()
     yield from gui.key("RIGHT_ARROW")
     yield 0.1

@@ -13,7 +13,7 @@ from driver import (
     attention,
     children,
     contents,
-    is_pumping,
+    has_timers,
 )
 
 MESHES = 6
@@ -48,7 +48,7 @@ def sample(gui: Gui) -> Steps:
     yield 0.1
     gui.equal(contents(), after, "the file after the redo")
     yield from gui.look("redone")
-    gui.check(not is_pumping(), "a timer is still registered")
+    gui.check(not has_timers(), "a timer is still registered")
     gui.equal(children(), [], "processes that still run")
 
 
@@ -87,7 +87,7 @@ def by_id(gui: Gui) -> Steps:
     yield from gui.press()
     yield from gui.wait(lambda: not gui.state.jobs, "cancel did not end it")
     gui.check("Cancelled" in gui.state.message, gui.state.message)
-    yield from gui.wait(lambda: not is_pumping(), "a timer is still registered")
+    yield from gui.wait(lambda: not has_timers(), "a timer is still registered")
     yield from gui.wait(lambda: not children(), "a process is still running")
     gui.equal(contents(), before, "the file after the cancel")
     yield from gui.look("cancelled")

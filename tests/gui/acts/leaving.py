@@ -7,7 +7,7 @@ import sys
 import threading
 
 import bpy
-from driver import MODULE, PREFERENCES, Gui, Steps, children, is_pumping
+from driver import MODULE, PREFERENCES, Gui, Steps, children, has_timers
 
 
 def disabled(gui: Gui) -> Steps:
@@ -32,7 +32,7 @@ def disabled(gui: Gui) -> Steps:
     )
     yield from gui.look("disabled")
     lifecycle.check_nothing_left()
-    gui.check(MODULE not in sys.modules or not is_pumping(), "a timer is still registered")
+    gui.check(MODULE not in sys.modules or not has_timers(), "a timer is still registered")
 
 
 def _start(gui: Gui) -> Steps:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 import time
@@ -13,6 +14,7 @@ import bpy
 from driver import MODULE, Gui, Steps
 
 import lifecycle
+from acts.drawing import PANELS
 
 _BEAT_S = 0.01
 _IMPORT_TIMEOUT_S = 240.0
@@ -42,11 +44,12 @@ class _Heartbeat:
 
 
 def by_extension(gui: Gui) -> Steps:
-    """An import from the panel: every call of the add-on is a step."""
+    """An import from the panel: every call of the add-on is a step, be it the click, a timer of its
+    own, or the drawing of a panel.
+    """
     contenders = _contenders(gui)
     yield from gui.open_tab()
-    gui.facts["timers_before"] = len(list(lifecycle._timers()))
-    runner = importlib.import_module(f"{MODULE}.scene.runner")
+    gui.facts["timers_before"] = len(list(lifecycle.find_timers()))
     parts = contenders._watch_parts()
     collections_s = contenders._watch_collections()
     steps: list[dict[str, Any]] = []
@@ -61,8 +64,7 @@ def by_extension(gui: Gui) -> Steps:
         steps.append({"s": seconds, "name": name, "parts_ms": during, "gc_s": sum(collections_s)})
         return result
 
-    pump = runner._pump
-    runner._pump = lambda: step(_stages(gui), pump)
+    _watch(gui, step)
     session_id = gui.arguments["session_id"]
     yield _SETTLE_S
     heartbeat = _Heartbeat()
@@ -78,7 +80,7 @@ def by_extension(gui: Gui) -> Steps:
     longest = sorted(steps, key=lambda each: -each["s"])[:3]
     gui.facts.update(faces=contenders._faces(), step_s=longest[0]["s"], longest=longest)
     gui.facts["over_20_ms"] = sum(each["s"] > 0.02 for each in steps)
-    gui.facts["timers_after"] = len(list(lifecycle._timers()))
+    gui.facts["timers_after"] = len(list(lifecycle.find_timers()))
     yield from gui.look("imported")
 
 
@@ -92,6 +94,31 @@ def by_script(gui: Gui) -> Steps:
     done = contenders.script(**{each: gui.arguments[each] for each in keys})
     yield _SETTLE_S
     gui.facts.update(done, gap_s=heartbeat.stop())
+
+
+def _watch(gui: Gui, step: Callable[[str, Callable[[], Any]], Any]) -> None:
+    """Have all that Blender calls of the add-on during an import called by `step`."""
+
+    def watch(owner: Any, name: str, label: Callable[[], str]) -> None:
+        function = getattr(owner, name)
+
+        # What it is called as tells whose timer it is.
+        @functools.wraps(function)
+        def watched(*given: Any) -> Any:
+            return step(label(), lambda: function(*given))
+
+        setattr(owner, name, watched)
+
+    watch(_module("scene.runner"), "_pump", lambda: _stages(gui))
+    watch(_module("scene.recents"), "_tend", lambda: "the recent sessions")
+    watch(_module("ui.thumbnails"), "_free", lambda: "thumbnails")
+    for path in PANELS.values():
+        module, _, panel = path.rpartition(".")
+        watch(getattr(_module(module), panel), "draw", lambda panel=panel: panel)
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"{MODULE}.{name}")
 
 
 def _contenders(gui: Gui) -> Any:

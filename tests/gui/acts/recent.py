@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from driver import MODULE, SIDEBAR, Gui, Steps, attention, is_pumping
+from driver import MODULE, SIDEBAR, Gui, Steps, attention, has_timers
 
 SESSIONS = 20
 """In the cache: two full pages and a part of a third."""
@@ -51,7 +51,7 @@ def from_cache(gui: Gui) -> Steps:
     gui.check(not gui.state.message_is_error, gui.state.message)
     gui.equal(len(_carrying(session_id)), 6 + 6 + 5, "objects placed")
     yield from gui.wait(lambda: not _is_listing(), "the list is read again and again")
-    gui.check(not is_pumping(), "a timer is still registered")
+    gui.check(not has_timers(), "a timer is still registered")
     yield from gui.look("imported-from-cache")
 
 
@@ -78,6 +78,11 @@ def pages(gui: Gui) -> Steps:
         lambda: len(_loaded_files()) == 4 and not _loaded_files() & loaded,
         "thumbnails of other pages are kept",
     )
+    yield from gui.hover("turn_page(pages='RECENT', step=1)", column=0.75)
+    yield 1.2
+    gui.picture("tooltip-of-a-grey-button")
+    yield from gui.click("turn_page(pages='RECENT', step=-1)", column=0.34)
+    yield from gui.wait(lambda: _first_listed().endswith("11"), "the page before did not appear")
     yield from gui.widen_sidebar(200)
     yield from gui.look("wide")
     yield from gui.widen_sidebar(-300)

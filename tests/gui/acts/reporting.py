@@ -7,7 +7,10 @@ import webbrowser
 from pathlib import Path
 
 import bpy
-from driver import FILES_BAR, RIGHT, Gui, Steps, children, contents, is_pumping
+from driver import FILES_BAR, FILES_OPTIONS, RIGHT, Gui, Steps, children, contents, has_timers
+
+_CONTACT_SHEET = (15, 17)
+_OPEN_WHEN_DONE = (15, 44)
 
 
 def report(gui: Gui) -> Steps:
@@ -28,7 +31,7 @@ def report(gui: Gui) -> Steps:
     yield from gui.press()
     yield from gui.wait(lambda: not gui.state.jobs, "cancel did not end it")
     gui.equal(gui.state.message, "Cancelled: Report", "the message")
-    yield from gui.wait(lambda: not is_pumping(), "a timer is still registered")
+    yield from gui.wait(lambda: not has_timers(), "a timer is still registered")
     yield from gui.wait(lambda: not children(), "a process is still running")
     gui.check(not page.exists(), "there is a page after the cancel")
 
@@ -51,7 +54,13 @@ def _choose_file(gui: Gui, page: Path) -> Steps:
     gui.equal(browser.params.filename, "retopology_report.html", "the name it proposes")
     browser.params.directory = str(page.parent).encode()
     browser.params.filename = page.name
-    browser.active_operator.contact_sheet = True
     yield 0.5
+    operator = browser.active_operator
+    gui.check(operator.open_when_done, "it would not be opened")
+    if not operator.contact_sheet:  # which is as it was the last time
+        yield from gui.press_at(FILES_OPTIONS, *_CONTACT_SHEET)
+    yield from gui.press_at(FILES_OPTIONS, *_OPEN_WHEN_DONE)
     gui.picture("browser")
+    gui.equal((operator.contact_sheet, operator.open_when_done), (True, False), "the options")
+    yield from gui.press_at(FILES_OPTIONS, *_OPEN_WHEN_DONE)
     yield from gui.click("file.execute", FILES_BAR, column=0.9)

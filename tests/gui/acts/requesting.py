@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import bpy
-from driver import Gui, Steps, attention, children, contents, is_pumping
+from driver import Gui, Steps, attention, children, contents, has_timers
 
 from bl_ext.user_default.csm_retopo.api.jobs import DownloadJob
 
@@ -67,5 +67,5 @@ def another(gui: Gui) -> Steps:
     yield 1.0
     gui.picture("repeated")
     gui.equal(len(gui.state.jobs), 0, "requests after Shift R")
-    yield from gui.wait(lambda: not is_pumping(), "a timer is still registered", 2)
+    yield from gui.wait(lambda: not has_timers(), "a timer is still registered", 2)
     gui.equal(children(), [], "processes that still run")

@@ -21,6 +21,7 @@ TEXTS = {
     ("*", "Tris"): "Dreiecke",
     ("*", "{:d} of {:d}"): "{:d} von {:d}",
     ("Operator", "Export"): "Ausgeben",
+    ("*", "Imported {} variations of {}"): "{} Varianten von {} eingelesen",
     ("*", "Variation"): "Variante",
 }
 
@@ -92,6 +93,50 @@ def dropped(gui: Gui) -> Steps:
     _drop(folder, "retopo_mesh_0.obj")
     yield 0.1
     gui.picture("only-blenders-own")
+
+
+def dragged(gui: Gui) -> Steps:
+    """A session's files are dragged with the mouse out of Blender's own File Browser."""
+    yield from _clear(gui)
+    yield from _open_files(gui)
+    yield from _drag_file(gui, "session.json")
+    yield from gui.wait(lambda: gui.state.jobs or _objects(), "nothing started")
+    yield from gui.finished()
+    gui.check("Imported 5 variations" in gui.state.message, gui.state.message)
+    yield from gui.look("dropped")
+    yield from _clear(gui)
+    yield from _drag_file(gui, "retopo_mesh_3.obj")
+    gui.picture("which-importer")
+    yield from _choose(gui, "C")
+    yield from gui.wait(lambda: gui.state.jobs or _objects(), "nothing started")
+    yield from gui.finished()
+    gui.equal(len([o for o in _objects() if o.type == "MESH"]), MESHES, "meshes")
+
+
+def _open_files(gui: Gui) -> Steps:
+    """Make the lower half of the 3D view a File Browser that shows the folder."""
+    area = _area("VIEW_3D")
+    before = _window().screen.areas[:]
+    with bpy.context.temp_override(window=_window(), area=area, region=_region_of(area, "WINDOW")):
+        bpy.ops.screen.area_split(direction="HORIZONTAL", factor=0.5)
+    (made,) = [each for each in _window().screen.areas if each not in before]
+    min(area, made, key=lambda each: each.y).ui_type = "FILES"
+    yield from gui.wait(lambda: _area("FILE_BROWSER").spaces.active.params, "no files are shown")
+    params = _area("FILE_BROWSER").spaces.active.params
+    params.directory = gui.arguments["folder"].encode()
+    yield 0.5
+
+
+def _drag_file(gui: Gui, name: str) -> Steps:
+    """Have the file shown alone, and drag it into the 3D view."""
+    files, view = _area("FILE_BROWSER"), _area("VIEW_3D")
+    files.spaces.active.params.filter_search = name
+    yield 0.8
+    region = _region_of(files, "WINDOW")
+    # By its icon: a name can't be dragged.
+    start = (region.x + 18, region.y + region.height - 36)
+    end = (view.x + view.width // 2, view.y + view.height // 2)
+    yield from gui.drag(start, end, _window(), f"dragging-{name.partition('.')[0]}")
 
 
 def context_menu(gui: Gui) -> Steps:
@@ -173,8 +218,34 @@ def find_by_name(gui: Gui) -> Steps:
     yield from gui.key("RET")
     yield 0.1
     gui.picture("asks-for-the-id")
+    # One Escape ends the typing, another one the dialog.
     yield from gui.key("ESC")
     yield 0.1
+    yield from gui.key("ESC")
+    yield 0.1
+
+    # In another mode, too, where there is no menu Object.
+    yield from gui.to_viewport()
+    bpy.context.view_layer.objects.active = next(o for o in _objects() if o.type == "MESH")
+    yield from gui.key("TAB")
+    yield from gui.wait(lambda: bpy.context.object.mode == "EDIT", "no Edit Mode with Tab")
+    yield from gui.key("F3")
+    yield 0.1
+    yield from gui.type("try the")
+    yield 0.1
+    gui.picture("f3-in-edit-mode")
+    gui.state.message = ""
+    yield from gui.key("RET")
+    yield from gui.wait(lambda: gui.state.jobs, "nothing started in Edit Mode")
+    yield from gui.wait(lambda: gui.state.jobs[0].is_ready, "it is never ready")
+    yield from gui.key("F3")
+    yield 0.1
+    yield from gui.type("place what")
+    yield 0.1
+    gui.picture("f3-place")
+    yield from gui.key("RET")
+    yield from gui.finished()
+    gui.equal(bpy.context.object.mode, "EDIT", "the mode")
 
 
 def preferences(gui: Gui) -> Steps:
@@ -222,6 +293,40 @@ def preferences(gui: Gui) -> Steps:
     gui.check(all(o.type != "FONT" for o in _objects()), "there are labels")
 
 
+def every_preference(gui: Gui) -> Steps:
+    """Change what the other acts leave as it is, with mouse and keys."""
+    chosen = _preferences()
+    yield from gui.open_tab()
+    yield from gui.click("preferences.addon_show")
+    yield from gui.wait(lambda: len(_manager().windows) == 2, "no preferences opened")
+    yield 0.8
+    yield from gui.fill_in("api_url", "https://csm.example", PREFERENCES)
+    gui.equal(chosen.api_url, "https://csm.example", "the address that was typed")
+    yield from gui.fill_in("wait_limit_min", "45", PREFERENCES)
+    gui.equal(chosen.wait_limit_min, 45, "the limit that was typed")
+    gui.equal(_module("scene.sessions").wait_limit_s(), 45 * 60, "how long is waited")
+    yield from gui.click("wait_for_running", PREFERENCES, column=0.45)
+    gui.check(not chosen.wait_for_running, "it still waits")
+    gui.equal(_module("scene.sessions").wait_limit_s(), 0, "how long is waited")
+    yield from gui.nudge(60, -22)
+    yield 1.2
+    gui.picture("grey-limit")
+    for letter, when in (("A", "AT_ONCE"), ("W", "ASK")):
+        yield from gui.click("when_ready", PREFERENCES, column=0.7)
+        yield 0.1
+        gui.picture(f"when-{when.lower().replace('_', '-')}")
+        yield from gui.key(letter, text=letter.lower())
+        yield from gui.wait(lambda when=when: chosen.when_ready == when, f"{when} is not chosen")
+    folder = gui.arguments["folder"]
+    yield from gui.fill_in("default_folder", folder, PREFERENCES)
+    gui.equal(chosen.default_folder.rstrip("/"), folder, "the folder that was typed")
+    yield from gui.click("drop_meshes", PREFERENCES, column=0.45)
+    gui.check(not chosen.drop_meshes, "dropped meshes are still taken")
+    yield from gui.fill_in("cache_limit_gb", "1.5", PREFERENCES)
+    gui.equal(round(chosen.cache_limit_gb, 3), 1.5, "the limit of the cache that was typed")
+    gui.picture("changed")
+
+
 def translated(gui: Gui) -> Steps:
     """Another language, as a translator would bring it."""
     yield from gui.open_tab()
@@ -239,6 +344,10 @@ def translated(gui: Gui) -> Steps:
         view.use_translate_interface = True
         yield from gui.look("translated", after_s=0.8)
         gui.equal(_headings()[0], "Dreiecke", "the heading of the triangles")
+        yield from gui.click("import_sample")
+        yield from gui.finished()
+        gui.check("5 Varianten von" in gui.state.message, gui.state.message)
+        yield from gui.look("told-in-german")
     finally:
         bpy.app.translations.unregister("made_up")
         view.language = "en_US"
@@ -249,8 +358,7 @@ def translated(gui: Gui) -> Steps:
 def _drop(folder: str, *names: str) -> None:
     """Call what Blender calls when files are dropped on the 3D view."""
     area = _area("VIEW_3D")
-    region = next(each for each in area.regions if each.type == "WINDOW")
-    with bpy.context.temp_override(window=_window(), area=area, region=region):
+    with bpy.context.temp_override(window=_window(), area=area, region=_region_of(area, "WINDOW")):
         bpy.ops.wm.drop_import_file(
             "INVOKE_DEFAULT", directory=f"{folder}/", files=[{"name": name} for name in names]
         )
@@ -280,7 +388,7 @@ def _objects() -> list[bpy.types.Object]:
 
 
 def _headings() -> list[str]:
-    return sys.modules[f"{MODULE}.ui.compare"]._page.headings
+    return _module("ui.compare")._page.headings
 
 
 def _manager() -> bpy.types.WindowManager:
@@ -291,8 +399,16 @@ def _window() -> bpy.types.Window:
     return _manager().windows[0]
 
 
+def _module(name: str) -> Any:
+    return sys.modules[f"{MODULE}.{name}"]
+
+
 def _preferences() -> Any:
     return bpy.context.preferences.addons[MODULE].preferences
+
+
+def _region_of(area: bpy.types.Area, kind: str) -> bpy.types.Region:
+    return next(each for each in area.regions if each.type == kind)
 
 
 def _area(kind: str) -> Any:
