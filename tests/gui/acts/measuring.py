@@ -32,7 +32,8 @@ class _Heartbeat:
         bpy.app.timers.register(self._timer, first_interval=0.0)
 
     def stop(self) -> float:
-        """End it. Returns the longest gap."""
+        """End it. Returns the longest gap, which may be the one that goes on."""
+        self._beat()
         bpy.app.timers.unregister(self._timer)
         return max(self.gaps_s)
 
@@ -99,22 +100,26 @@ def by_script(gui: Gui) -> Steps:
 def _watch(gui: Gui, step: Callable[[str, Callable[[], Any]], Any]) -> None:
     """Have all that Blender calls of the add-on during an import called by `step`."""
 
-    def watch(owner: Any, name: str, label: Callable[[], str]) -> None:
-        function = getattr(owner, name)
-
+    def watch_timer(owner: Any, name: str, label: Callable[[], str]) -> None:
+        timer = getattr(owner, name)
         # What it is called as tells whose timer it is.
-        @functools.wraps(function)
-        def watched(*given: Any) -> Any:
-            return step(label(), lambda: function(*given))
+        setattr(owner, name, functools.wraps(timer)(lambda: step(label(), timer)))
 
-        setattr(owner, name, watched)
+    def watch_panel(panel: Any) -> None:
+        draw = panel.draw
 
-    watch(_module("scene.runner"), "_pump", lambda: _stages(gui))
-    watch(_module("scene.recents"), "_tend", lambda: "the recent sessions")
-    watch(_module("ui.thumbnails"), "_free", lambda: "thumbnails")
+        # Blender counts the arguments of what it is to call.
+        def watched(self: Any, context: bpy.types.Context) -> None:
+            step(panel.__name__, lambda: draw(self, context))
+
+        panel.draw = watched
+
+    watch_timer(_module("scene.runner"), "_pump", lambda: _stages(gui))
+    watch_timer(_module("scene.recents"), "_tend", lambda: "the recent sessions")
+    watch_timer(_module("ui.thumbnails"), "_free", lambda: "thumbnails")
     for path in PANELS.values():
         module, _, panel = path.rpartition(".")
-        watch(getattr(_module(module), panel), "draw", lambda panel=panel: panel)
+        watch_panel(getattr(_module(module), panel))
 
 
 def _module(name: str) -> Any:
