@@ -32,6 +32,13 @@ class Picture:
     sha256: str
     version: _Version
 
+    @classmethod
+    def of(cls, path: Path, sha256: str) -> Picture:
+        """The file as it is now. That it has this hash is to be checked after this, so that no
+        change goes unseen. Raises OSError.
+        """
+        return cls(path, sha256, _version(path.stat()))
+
     @property
     def is_unchanged(self) -> bool:
         """Whether the file is still the one that was checked, as far as one look tells."""

@@ -14,7 +14,9 @@ from pathlib import Path
 import bpy
 
 from ..api.errors import CsmError
+from ..api.recent import Picture
 from ..api.texts import Text
+from . import preview_files
 from .libraries import load_mesh, remove_meshes
 from .models import PlannedMesh, Preview
 
@@ -85,10 +87,13 @@ def _append(planned: PlannedMesh) -> bpy.types.Mesh:
 
 def _load(preview: Preview) -> bpy.types.Image:
     """The image, packed, under a name of ours: a path into the cache would tell the user's name."""
-    data = Path(preview.path).read_bytes()
+    path = Path(preview.path)
+    file = Picture.of(path, preview.sha256)
+    data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != preview.sha256:
         raise OSError("changed since it was checked")
-    name = Path(preview.path).name
+    preview_files.remember(file)
+    name = path.name
     # In 5.2, the first image that a session of Blender loads from a path takes 40 ms.
     image = bpy.data.images.new(name, 1, 1)
     image.source = "FILE"

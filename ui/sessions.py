@@ -111,7 +111,7 @@ def _draw_gallery(layout: bpy.types.UILayout, context: bpy.types.Context, line: 
         preview = objects.get(each.preview_name)
         image = preview.data if preview is not None else None
         if isinstance(image, bpy.types.Image):
-            icon = thumbnails.image_icon(region, cell, image)
+            icon = thumbnails.preview_icon(region, cell, image, preview.csm_retopo.file_sha256)
             cell.template_icon(icon_value=icon, scale=size)
         else:
             empty = cell.row()

@@ -14,6 +14,7 @@ import bpy
 import bpy.utils.previews
 
 from ..api.recent import Picture
+from ..scene import preview_files
 
 _Key = int | str
 """An image by its `session_uid`, which outlives renaming and undo; a file by its path and hash."""
@@ -34,8 +35,23 @@ def begin(region: bpy.types.Region | None) -> None:
         _shown[region.as_pointer()] = set()
 
 
-def image_icon(region: bpy.types.Region, layout: bpy.types.UILayout, image: bpy.types.Image) -> int:
-    """The icon of an image of the .blend, to be drawn with `template_icon`."""
+def preview_icon(
+    region: bpy.types.Region, layout: bpy.types.UILayout, image: bpy.types.Image, sha256: str
+) -> int:
+    """The icon of a preview image in the .blend, whose file has this hash, to be drawn with
+    `template_icon`.
+
+    It is the file's where that is still there: Blender averages a file's pixels, but only leaves
+    out some of an image's, and holds still for 40 ms at the first image of all.
+    """
+    file = preview_files.find(sha256)
+    icon = file_icon(region, file) if file is not None else 0
+    return icon or _image_icon(region, layout, image)
+
+
+def _image_icon(
+    region: bpy.types.Region, layout: bpy.types.UILayout, image: bpy.types.Image
+) -> int:
     key = image.session_uid
     _images.add(key)
     _shown.setdefault(region.as_pointer(), set()).add(key)

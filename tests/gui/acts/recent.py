@@ -123,11 +123,14 @@ def gallery(gui: Gui) -> Steps:
     gui.check(f'"{attention()["active"]}"' in button, f"{button} has selected another")
     yield from gui.look("selected")
 
+    gui.equal(_sizes_in_file(), [], "previews of images whose files are there")
     yield from gui.click("show_previews(", column=FOLD)
     yield from _drawn(gui, 0)
     yield from gui.look("folded")
+    (_module("scene.sessions").SAMPLE_FOLDER / "retopo_render_3.png").unlink()
     yield from gui.click("show_previews(", column=FOLD)
     yield from _drawn(gui, 5)
+    gui.equal(len(_sizes_in_file()), 1, "previews of images whose files are gone")
 
     yield from gui.to_viewport()
     yield from gui.key("N", text="n")
@@ -175,6 +178,14 @@ def _loaded_files() -> set[str]:
 
 
 def _sizes() -> list[tuple[int, int]]:
+    """The sizes of the previews that are loaded, of images and of files."""
+    thumbnails = sys.modules.get(f"{MODULE}.ui.thumbnails")
+    files = (thumbnails and thumbnails._files) or {}
+    found = [*_sizes_in_file(), *(tuple(each.image_size) for each in files.values())]
+    return [each for each in found if each != (0, 0)]
+
+
+def _sizes_in_file() -> list[tuple[int, int]]:
     """The sizes of the previews that images have."""
     found = [tuple(each.preview.image_size) for each in bpy.data.images if each.preview]
     return [each for each in found if each != (0, 0)]
