@@ -525,7 +525,9 @@ def main() -> None:
     view.use_save_prompt = False
     view.smooth_view = 0  # the view is there at once, however busy the machine
     # Otherwise each view is drawn eight times, which takes a second of a processor.
-    bpy.context.preferences.system.viewport_aa = plan["antialiasing"]
+    system = bpy.context.preferences.system
+    system.viewport_aa = plan["antialiasing"]
+    system.use_overlay_smooth_wire = plan["antialiasing"] != "OFF"
     play = _Play(plan)
     bpy.app.timers.register(play.tick, first_interval=0.5, persistent=True)
 
