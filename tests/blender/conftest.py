@@ -7,6 +7,7 @@ this Blender, or is the one that CSM_RETOPO_ZIP names.
 
 from __future__ import annotations
 
+import compileall
 import importlib.util
 import os
 import shutil
@@ -46,6 +47,8 @@ def pytest_configure(config: pytest.Config) -> None:
         import lifecycle
 
         lifecycle.install(str(archive))
+        # Once, and not in each process that a test starts.
+        compileall.compile_dir(folder / "resources", quiet=1)
     except (subprocess.CalledProcessError, RuntimeError) as error:
         pytest.exit(f"The extension could not be installed: {error}", returncode=3)
 

@@ -124,8 +124,8 @@ class Blender:
         """Run an act in a new Blender, with fresh settings.
 
         `options` are Blender's, `arguments` the act's, and `antialiasing` is how edges are made
-        smooth in pictures: where a processor draws them, that takes a third of all the time. What `leaves_at_once` doesn't quit: with --debug-all, that aborts, also
-        without any add-on.
+        smooth in pictures: where a processor draws them, that takes a third of all the time. What
+        `leaves_at_once` doesn't quit: with --debug-all, that aborts, also without any add-on.
 
         Raises:
             ActFailed: the act did not come to its end.

@@ -139,6 +139,7 @@ def soak(log: Log = None) -> Tests:
 CHECKS: dict[str, Callable[[Log], str | Tests]] = {
     "build": build,
     "gui": gui,
+    **{f"blender-{version}": partial(blender, version) for version in BLENDERS},
     "lint": lint,
     "types": types,
     "api": partial(api, "api"),
@@ -146,9 +147,10 @@ CHECKS: dict[str, Callable[[Log], str | Tests]] = {
     "browser": browser,
     "dask": dask,
     "soak": soak,
-    **{f"blender-{version}": partial(blender, version) for version in BLENDERS},
 }
-"""In the order in which they are begun: others need what is built, and the longest comes early."""
+"""In the order in which they are begun: others need what is built, and the long ones come early, so
+that all that run side by side end at the same time.
+"""
 NOT_IN_ALL = ("soak",)
 """It takes many minutes."""
 
