@@ -185,21 +185,13 @@ def find_by_name(gui: Gui) -> Steps:
     """F3, a few letters, Enter."""
     yield from _clear(gui)
     yield from gui.to_viewport()
-    yield from gui.key("F3")
-    yield 0.1
-    yield from gui.type("sample")
-    yield 0.1
-    gui.picture("f3-sample")
+    yield from _search(gui, "sample", "f3-sample")
     yield from gui.key("RET")
     yield from gui.wait(lambda: gui.state.jobs, "nothing started")
     yield from gui.finished()
     for words, name in (("retopo", "f3-retopo"), ("flip in", "f3-flip")):
         yield from gui.to_viewport()
-        yield from gui.key("F3")
-        yield 0.1
-        yield from gui.type(words)
-        yield 0.1
-        gui.picture(name)
+        yield from _search(gui, words, name)
         if words != "flip in":
             yield from gui.key("ESC")
             yield 0.1
@@ -210,11 +202,7 @@ def find_by_name(gui: Gui) -> Steps:
     yield from gui.to_viewport()
     yield from gui.key("ESC")
     yield 0.1
-    yield from gui.key("F3")
-    yield 0.1
-    yield from gui.type("import session")
-    yield 0.1
-    gui.picture("f3-import")
+    yield from _search(gui, "import session", "f3-import")
     yield from gui.key("RET")
     yield 0.1
     gui.picture("asks-for-the-id")
@@ -229,23 +217,24 @@ def find_by_name(gui: Gui) -> Steps:
     bpy.context.view_layer.objects.active = next(o for o in _objects() if o.type == "MESH")
     yield from gui.key("TAB")
     yield from gui.wait(lambda: bpy.context.object.mode == "EDIT", "no Edit Mode with Tab")
-    yield from gui.key("F3")
-    yield 0.1
-    yield from gui.type("try the")
-    yield 0.1
-    gui.picture("f3-in-edit-mode")
+    yield from _search(gui, "try the", "f3-in-edit-mode")
     gui.state.message = ""
     yield from gui.key("RET")
     yield from gui.wait(lambda: gui.state.jobs, "nothing started in Edit Mode")
     yield from gui.wait(lambda: gui.state.jobs[0].is_ready, "it is never ready")
-    yield from gui.key("F3")
-    yield 0.1
-    yield from gui.type("place what")
-    yield 0.1
-    gui.picture("f3-place")
+    yield from _search(gui, "place what", "f3-place")
     yield from gui.key("RET")
     yield from gui.finished()
     gui.equal(bpy.context.object.mode, "EDIT", "the mode")
+
+
+def _search(gui: Gui, words: str, picture: str) -> Steps:
+    """Type it into Blender's menu search, and keep a picture of what that finds."""
+    yield from gui.key("F3")
+    yield 0.1
+    yield from gui.type(words)
+    yield 0.1
+    gui.picture(picture)
 
 
 def preferences(gui: Gui) -> Steps:
