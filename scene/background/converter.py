@@ -141,15 +141,15 @@ _spare = threading.Semaphore(PROCESSES - 1)
 class Converter:
     """Requests in, answers out. Make it on the main thread; its methods never block.
 
-    At its end, it makes the cache fit `cache_limit_bytes`. Each of the `processes` uses as many
-    `threads`, 0 for as many as there are processors.
+    At its end, it makes the cache fit `cache_limit_bytes`. Each of the `processes`, PROCESSES unless
+    it is told, uses as many `threads`, 0 for as many as there are processors.
     """
 
     def __init__(
         self,
         cache: Cache,
         cache_limit_bytes: int = DEFAULT_LIMIT_BYTES,
-        processes: int = PROCESSES,
+        processes: int | None = None,
         threads: int = 0,
     ) -> None:
         self._cache = cache
@@ -160,7 +160,9 @@ class Converter:
         command = _command(threads)
         # What the cached files must match is read from bpy here, on the main thread.
         notes = conversion.notes_for("")
-        self._servers = [_Server(command, cache, notes, self._closed) for _ in range(processes)]
+        self._servers = [
+            _Server(command, cache, notes, self._closed) for _ in range(processes or PROCESSES)
+        ]
         self._thread = _thread(self._run)
 
     def warm_up(self) -> None:

@@ -73,6 +73,16 @@ def empty_file() -> None:
     bpy.ops.wm.read_homefile(use_empty=True)
 
 
+@pytest.fixture(autouse=True)
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Meshes as small as the tests' need no second background Blender, whose start takes a second
+    of a processor. That several share the work is tested in test_conversion.py, and in windows.
+    """
+    from bl_ext.user_default.csm_retopo.scene.background import converter
+
+    monkeypatch.setattr(converter, "PROCESSES", 1)
+
+
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     """The stand-in service; the extension, here and in child processes, talks to it."""
@@ -110,6 +120,8 @@ def run_blender(tmp_path: Path) -> RunBlender:
                 **os.environ,
                 "BLENDER_USER_RESOURCES": str(tmp_path / "resources"),
                 "PYTHONPATH": str(HERE),
+                # Or each background Blender would compile the extension anew.
+                "PYTHONDONTWRITEBYTECODE": "",
             },
         )
         if done.returncode:

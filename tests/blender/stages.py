@@ -173,9 +173,8 @@ class _Hold:
         # A fraction of the half minute that a service should have to itself.
         init = _module("api.jobs").DownloadJob.__init__
         self._patch(init.__kwdefaults__, "poll_interval_s", 0.1)
-        # One process of its own is enough here, and half the work for the machine.
-        init = _module("scene.background.converter").Converter.__init__
-        self._patch(init, "__defaults__", (*init.__defaults__[:-1], 1))
+        # One process is enough here, and half the work for the machine.
+        self._patch(_module("scene.background.converter"), "PROCESSES", 1)
         _preferences().when_ready = "ASK" if cell.stage == "ready" else "OBJECT_MODE"
 
     def is_reached(self) -> bool:

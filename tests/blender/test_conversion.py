@@ -66,15 +66,18 @@ def convert(process: converter.Converter, tmp_path: Path) -> Convert:
 
 
 def converted(process: converter.Converter, path: Path) -> converter.Answer:
-    request = models.ConvertRequest(
-        str(path),
-        hashlib.sha256(path.read_bytes()).hexdigest(),
-        str(process._cache.folder("SESSION_1_1") / f"{path.stem}.blend"),
-    )
-    process.submit(request)
+    process.submit(convert_request(process._cache, path))
     answer = process.poll(60.0)
     assert answer is not None
     return answer
+
+
+def convert_request(cache: Cache, path: Path) -> models.ConvertRequest:
+    return models.ConvertRequest(
+        str(path),
+        hashlib.sha256(path.read_bytes()).hexdigest(),
+        str(cache.folder("SESSION_1_1") / f"{path.stem}.blend"),
+    )
 
 
 def load(mesh: models.ConvertedMesh | None) -> bpy.types.Mesh:
@@ -463,6 +466,25 @@ def test_closing_does_not_wait_for_a_process_that_hangs(
     assert time.monotonic() - begin < 1.0
     assert not list(temporary.iterdir())
     assert not list(blend.parent.glob("*.part*"))
+
+
+def test_a_mesh_that_takes_long_holds_up_no_other(
+    unstable: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(converter, "TIMEOUT_S", 60.0)
+    cache = Cache(tmp_path / "cache")
+    running = converter.Converter(cache, processes=2)
+    try:
+        for name, before in {"long": "# HANG", "a": "", "b": "", "c": ""}.items():
+            path = tmp_path / f"{name}.obj"
+            path.write_bytes(sessions.obj(before=before))
+            running.submit(convert_request(cache, path))
+        answers = [running.poll(30.0) for _ in range(3)]
+        assert [Path(each.mesh.blend).stem for each in answers] == ["a", "b", "c"]
+        assert running.poll() is None
+    finally:
+        running.close()
+        running.join(5.0)
 
 
 def test_a_process_ends_when_nobody_asks_any_more(run_blender: Callable[..., str]) -> None:

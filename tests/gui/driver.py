@@ -28,7 +28,7 @@ import traceback
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import bpy
 
@@ -44,8 +44,9 @@ _LONGEST_REST_S = 1.0
 """Where something is drawn all the time, as during an import."""
 _SCAN_STEP_PX = 14
 """Less than the height of a button."""
-_EMPTY_PX = 250
-"""Where nothing was found for so long, the buttons have come to an end."""
+_NOTE_KEY = "F19"
+_UNNAMED = "?"
+"""A button whose property has no path."""
 RIGHT = 0.83
 """Where small buttons are at the right end of the sidebar's rows."""
 _SCAN_COLUMNS = (0.3, 0.66, 0.83, 0.05, 0.93, 0.5, 0.15, 0.75, 0.4)
@@ -311,18 +312,33 @@ class Gui:
         known = self._columns.get(target)
         for column in columns if known is None else (known, *columns):
             _, region = _region(place)
-            x = region.x + (column if column > 1 else region.width * column)
-            bottom = region.y
-            y = last_hit = region.y + region.height - 4
-            while y > bottom and (place != SIDEBAR or last_hit - y < _EMPTY_PX):
-                found = yield from self._what_is_at(x, y, place)
+            x = int(region.x + (column if column > 1 else region.width * column))
+            for y, found in (yield from self._sweep(x, place)).items():
+                if found == _UNNAMED:
+                    found = yield from self._what_is_at(x, y, place)
                 if target in found and (yield from self._settle(target, x, y, place)):
                     self._columns[target] = column
                     return True
-                if found:
-                    last_hit = y
-                y -= _SCAN_STEP_PX
         return False
+
+    def _sweep(self, x: int, place: Place) -> Steps:
+        """Move the mouse down the region and return what is there, by the height in pixels.
+
+        All moves are handled before Blender draws again, which takes it far longer than they do.
+        """
+        window, region = _region(place)
+        heights = range(region.y + region.height - 4, region.y, -_SCAN_STEP_PX)
+        _Note.found = {}
+        for y in heights:
+            self._mouse = (x, y)
+            self._window = bpy.context.window_manager.windows[:].index(window)
+            # The first only leaves the button before.
+            for _ in range(2):
+                self._event("MOUSEMOVE", "NOTHING")
+            self._event(_NOTE_KEY, "PRESS")
+            self._event(_NOTE_KEY, "RELEASE")
+        yield _TICK_S
+        return dict(sorted(_Note.found.items(), reverse=True))
 
     def _settle(self, target: str, x: float, y: float, place: Place) -> Steps:
         """Put the mouse on the button that is at this place, or was just above."""
@@ -340,16 +356,9 @@ class Gui:
         if after_s:
             yield after_s
         area = next(area for area in window.screen.areas if region in area.regions[:])
-        manager = bpy.context.window_manager
-        manager.clipboard = ""
         with bpy.context.temp_override(window=window, area=area, region=region):
-            if bpy.ops.ui.copy_python_command_button.poll():
-                bpy.ops.ui.copy_python_command_button()
-            elif bpy.ops.ui.copy_data_path_button.poll():
-                bpy.ops.ui.copy_data_path_button(full_path=True)
-            elif bpy.ops.ui.reset_default_button.poll():
-                return (yield from self._name_in_menu())
-        return manager.clipboard
+            found = _hovered()
+        return (yield from self._name_in_menu()) if found == _UNNAMED else found
 
     def _name_in_menu(self) -> Steps:
         """Open the context menu of the button, note whose it is, and close it again."""
@@ -370,7 +379,41 @@ class Gui:
         menu.remove(note)
         yield from self.key("ESC")
         yield 0.05
-        return named[-1] if named else "?"
+        return named[-1] if named else _UNNAMED
+
+
+def _hovered() -> str:
+    """The command or the property of the button that the mouse is on in the context's region."""
+    manager = bpy.context.window_manager
+    manager.clipboard = ""
+    if bpy.ops.ui.copy_python_command_button.poll():
+        bpy.ops.ui.copy_python_command_button()
+    elif bpy.ops.ui.copy_data_path_button.poll():
+        bpy.ops.ui.copy_data_path_button(full_path=True)
+    elif bpy.ops.ui.reset_default_button.poll():
+        return _UNNAMED
+    return manager.clipboard
+
+
+class _Note(bpy.types.Operator):
+    """Notes what the mouse is on, by its height in pixels."""
+
+    bl_idname = "driver.note"
+    bl_label = "Note What Is Here"
+    bl_options = {"INTERNAL"}
+    found: ClassVar[dict[int, str]] = {}
+
+    def invoke(self, _context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        self.found[event.mouse_y] = _hovered()
+        return {"FINISHED"}
+
+    @classmethod
+    def install(cls) -> None:
+        """Bind it to a key that no keyboard has."""
+        bpy.utils.register_class(cls)
+        keymaps = bpy.context.window_manager.keyconfigs.addon.keymaps
+        keymap = keymaps.new("User Interface", space_type="EMPTY", region_type="WINDOW")
+        keymap.keymap_items.new(cls.bl_idname, _NOTE_KEY, "PRESS")
 
 
 def contents() -> dict[str, Any]:
@@ -528,6 +571,7 @@ def main() -> None:
     system = bpy.context.preferences.system
     system.viewport_aa = plan["antialiasing"]
     system.use_overlay_smooth_wire = plan["antialiasing"] != "OFF"
+    _Note.install()
     play = _Play(plan)
     bpy.app.timers.register(play.tick, first_interval=0.5, persistent=True)
 

@@ -38,6 +38,8 @@ PICTURES = environments.ROOT / "build" / "gui"
 
 _INSTALL_TIMEOUT_S = 180
 _PLAY_TIMEOUT_S = 300
+_GEOMETRY = ("--window-geometry", "0", "0", "1200", "1000")
+"""Enough for a sidebar with room for all, and drawn faster than the whole screen."""
 # From 5.0 on, Blender loses some memory with every data transfer of UV maps, and says so at exit.
 _BLENDERS_OWN = "Error: Not freed memory blocks"
 _TROUBLE = ("Traceback (most recent call last)", "Error: ", "segmentation fault", "Python: ")
@@ -145,10 +147,12 @@ class Blender:
         }
         (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
         variables = {**_environment(self.version, folder), **(environment or {})}
+        # Compiled once, and not by each Blender: that takes some seconds of a processor.
+        variables["MESA_SHADER_CACHE_DIR"] = str(self.folder / "shaders")
         if service is not None:
             variables |= {"CSM_API_URL": service.api_url, "CSM_API_KEY": service.key}
         started_s = time.monotonic()
-        command = [self.command, "run", "--enable-event-simulate", *options]
+        command = [self.command, "run", "--enable-event-simulate", *_GEOMETRY, *options]
         command += ["--python-exit-code", "1", "--python", HERE / "driver.py"]
         try:
             output = _run([*command, "--", folder / "plan.json"], variables, timeout_s)

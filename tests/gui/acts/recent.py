@@ -202,6 +202,8 @@ def open_recent(gui: Gui) -> Steps:
     yield from gui.hover("import_sample", column=0.66)
     for _ in range(8):
         yield from gui.nudge(0, -14)
+        if "import_sample" in (yield from gui._what_is_at(*gui._mouse, SIDEBAR, 0.05)):
+            continue
         yield from gui.press()
         yield 0.1
         if recents._wish is not None:
