@@ -141,8 +141,8 @@ _spare = threading.Semaphore(PROCESSES - 1)
 class Converter:
     """Requests in, answers out. Make it on the main thread; its methods never block.
 
-    At its end, it makes the cache fit `cache_limit_bytes`. Each of the `processes`, PROCESSES unless
-    it is told, uses as many `threads`, 0 for as many as there are processors.
+    At its end, it makes the cache fit `cache_limit_bytes`. There are PROCESSES, or as many as
+    `processes` says; each uses as many `threads`, 0 for as many as there are processors.
     """
 
     def __init__(

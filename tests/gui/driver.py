@@ -400,7 +400,7 @@ class _Note(bpy.types.Operator):
 
     bl_idname = "driver.note"
     bl_label = "Note What Is Here"
-    bl_options = {"INTERNAL"}
+    bl_options: ClassVar[set[str]] = {"INTERNAL"}
     found: ClassVar[dict[int, str]] = {}
 
     def invoke(self, _context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
