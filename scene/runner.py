@@ -6,6 +6,7 @@ A timer, not a modal operator: Blender's autosave waits for as long as a modal o
 
 from __future__ import annotations
 
+import atexit
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -258,14 +259,22 @@ _HANDLERS: tuple[tuple[Any, Callable[..., None]], ...] = (
 
 
 def register() -> None:
-    """Start to look out for file loads and undo."""
+    """Start to look out for file loads, undo and the end."""
     for handlers, handler in _HANDLERS:
         handlers.append(handler)
+    # Blender disables add-ons as it quits, but as a Python module it does so after Python has
+    # frozen all threads, and not at all while one of them holds what is to go: then it crashes.
+    atexit.register(_end)
 
 
 def unregister() -> None:
     """Stop everything."""
-    stop_all()
-    join_closed(SHUTDOWN_S)
+    atexit.unregister(_end)
+    _end()
     for handlers, handler in _HANDLERS:
         handlers.remove(handler)
+
+
+def _end() -> None:
+    stop_all()
+    join_closed(SHUTDOWN_S)

@@ -368,7 +368,8 @@ class _Process:
             self._folder.cleanup()
             raise
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        threading.Thread(target=self._read, name="csm-retopo-reader", daemon=True).start()
+        self._reader = threading.Thread(target=self._read, name="csm-retopo-reader", daemon=True)
+        self._reader.start()
 
     @property
     def is_alive(self) -> bool:
@@ -400,6 +401,7 @@ class _Process:
         self.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(10.0)
+        self._reader.join(1.0)
         if self._popen.stdin is not None:
             with contextlib.suppress(OSError):
                 self._popen.stdin.close()
