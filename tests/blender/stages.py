@@ -102,6 +102,7 @@ def sample_works(cell: Cell) -> Wishes:
     bpy.ops.wm.read_homefile()
     yield _has_window, "there is no window after a new file"
     _preferences().when_ready = "OBJECT_MODE"
+    _module("scene.background.converter").PROCESSES = 1  # enough here, as at the stages
     cell.import_sample()
     yield _is_idle, "the sample's import does not end"
     state = bpy.context.window_manager.csm_retopo

@@ -37,8 +37,9 @@ MODULE = "bl_ext.user_default.csm_retopo"
 Steps = Generator["float | Until", None, Any]
 
 _TICK_S = 0.01
+_IDLE_S = 0.005
 _SURE_S = 0.02
-_REST_TICKS = 6
+_REST_TICKS = 12
 _SHORTEST_REST_S = 0.1
 _LONGEST_REST_S = 1.0
 """Where something is drawn all the time, as during an import."""
@@ -527,7 +528,9 @@ class _Play:
                 if not self._until.condition():
                     if time.monotonic() > self._deadline_s:
                         raise AssertionError(self._until.what)
-                    return _TICK_S
+                    # What Blender does when it idles, but not where events are simulated.
+                    time.sleep(_IDLE_S)
+                    return 0.0
                 self._until = None
             step = next(self._steps)
         except StopIteration:
@@ -536,14 +539,21 @@ class _Play:
         except Exception:  # noqa: BLE001 - whatever it is, the test gets it
             self._end(traceback.format_exc())
             return None
-        if isinstance(step, float) and step >= _SHORTEST_REST_S:
-            self._rest.begin(step)
-            step = Until(self._rest.is_reached, "")
-        if isinstance(step, Until):
+        if isinstance(step, float):
+            step = self._pause(step)
+        if step is not None:
             self._until = step
             self._deadline_s = time.monotonic() + step.timeout_s
-            return _TICK_S
-        return step
+        return 0.0
+
+    def _pause(self, seconds: float) -> Until | None:
+        if seconds >= _SHORTEST_REST_S:
+            self._rest.begin(seconds)
+            return Until(self._rest.is_reached, "")
+        if seconds > 0.0:
+            end_s = time.monotonic() + seconds
+            return Until(lambda: time.monotonic() >= end_s, "")
+        return None
 
     def _end(self, problem: str | None) -> None:
         if problem is not None:
