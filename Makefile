@@ -47,7 +47,7 @@ $(BLENDERS): # Test the extension in one Blender
 gui: ## Test the extension in Blender's windows (5.2, 4.3), with mouse and keys
 	@$(PYTHON) tests/tools/check.py build gui
 
-soak: ## Attack it for some minutes: 100,000 fuzzed files, kills; makes SECURITY.md's table
+soak: ## Attack it for an hour or more: 100,000 fuzzed files, kills; makes SECURITY.md's table
 	@$(PYTHON) tests/tools/check.py build soak
 
 build: ## Build the extension: build/csm_retopo-VERSION.zip
