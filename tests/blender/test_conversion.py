@@ -45,7 +45,7 @@ MEASURES = {
 @pytest.fixture(scope="module")
 def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[converter.Converter]:
     """A background Blender for the whole module: it takes half a second to start."""
-    running = converter.Converter(Cache(tmp_path_factory.mktemp("cache")))
+    running = converter.Converter(Cache(tmp_path_factory.mktemp("cache")), processes=1)
     yield running
     running.close()
     running.join(5.0)
