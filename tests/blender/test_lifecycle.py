@@ -108,6 +108,36 @@ def test_blender_quits_at_once(
     assert not list(tmp_path.glob("resources/**/*.part"))
 
 
+def test_all_threads_end_before_python_does(
+    run_blender: RunBlender, archive: Path, service: StandIn, tmp_path: Path
+) -> None:
+    """Python freezes what is left of them, with all that they hold: then Blender crashes."""
+    plan = {"stage": "fetching", "folder": str(tmp_path), "id": held(service, "fetching", tmp_path)}
+    printed = run_blender(
+        """
+import atexit, threading, time
+atexit.register(lambda: print("At the end:", *(each.name for each in threading.enumerate())))
+"""
+        + _SET_UP
+        + """
+process_class = importlib.import_module(f"{lifecycle.MODULE}.scene.background.converter")._Process
+read = process_class._read
+
+
+def slow_read(process):
+    read(process)
+    time.sleep(0.3)
+
+
+process_class._read = slow_read
+stages.run(stages.reach(cell(plan["id"])))
+""",
+        archive,
+        json.dumps(plan),
+    )
+    assert "At the end: MainThread\n" in printed, printed
+
+
 def held(service: StandIn, stage: str, folder: Path) -> str:
     """A new session that the service holds at that stage until there is a file of its name."""
     session_id = sessions.new_id()
