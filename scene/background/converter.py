@@ -141,15 +141,15 @@ _spare = threading.Semaphore(PROCESSES - 1)
 class Converter:
     """Requests in, answers out. Make it on the main thread; its methods never block.
 
-    At its end, it makes the cache fit `cache_limit_bytes`. There are PROCESSES, or as many as
-    `processes` says; each uses as many `threads`, 0 for as many as there are processors.
+    At its end, it makes the cache fit `cache_limit_bytes`. Each of the `processes`, 0 for
+    PROCESSES, uses as many `threads`, 0 for as many as there are processors.
     """
 
     def __init__(
         self,
         cache: Cache,
         cache_limit_bytes: int = DEFAULT_LIMIT_BYTES,
-        processes: int | None = None,
+        processes: int = 0,
         threads: int = 0,
     ) -> None:
         self._cache = cache

@@ -20,8 +20,6 @@ import window  # noqa: E402
 Blender = window.Blender
 WindowError = window.WindowError
 
-_WHOLE_SCREEN = ("--window-geometry", "0", "0", "1600", "1000")
-"""What Blender draws is measured too."""
 _COMPILE = (
     "import bpy, compileall;compileall.compile_dir(bpy.utils.user_resource('EXTENSIONS'), quiet=1)"
 )
@@ -66,4 +64,5 @@ def draw_ms(blender: Blender, picture: Path) -> dict[str, float]:
 def _play(blender: Blender, act: str, **options: Any) -> dict[str, Any]:
     # Blender compiles what it runs once: `installed` has done it.
     compiled = {"PYTHONDONTWRITEBYTECODE": ""}
-    return blender.play(act, *_WHOLE_SCREEN, environment=compiled, **options).facts
+    # The whole screen: what Blender draws is measured too.
+    return blender.play(act, environment=compiled, size=window.SCREEN, **options).facts

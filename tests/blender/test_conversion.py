@@ -455,8 +455,9 @@ def test_closing_does_not_wait_for_a_process_that_hangs(
     path.write_bytes(sessions.obj(before="# HANG"))
     cache = Cache(tmp_path / "cache")
     running = converter.Converter(cache)
-    blend = cache.folder("SESSION_1_1") / "mesh.blend"
-    running.submit(models.ConvertRequest(str(path), "0", str(blend)))
+    request = convert_request(cache, path)
+    blend = Path(request.blend)
+    running.submit(request)
     while not list(blend.parent.glob("*.part")):
         time.sleep(0.01)
     begin = time.monotonic()

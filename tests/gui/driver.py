@@ -38,7 +38,7 @@ Steps = Generator["float | Until", None, Any]
 
 _TICK_S = 0.01
 _IDLE_S = 0.005
-_SURE_S = 0.02
+_SURE_S = 0.05
 _REST_TICKS = 12
 _SHORTEST_REST_S = 0.1
 _LONGEST_REST_S = 1.0
@@ -315,9 +315,9 @@ class Gui:
             _, region = _region(place)
             x = int(region.x + (column if column > 1 else region.width * column))
             for y, found in (yield from self._sweep(x, place)).items():
-                if found == _UNNAMED:
-                    found = yield from self._what_is_at(x, y, place)
-                if target in found and (yield from self._settle(target, x, y, place)):
+                if found != _UNNAMED and target not in found:
+                    continue
+                if target in (yield from self._what_is_at(x, y, place)):
                     self._columns[target] = column
                     return True
         return False
@@ -328,34 +328,25 @@ class Gui:
         All moves are handled before Blender draws again, which takes it far longer than they do.
         """
         window, region = _region(place)
-        heights = range(region.y + region.height - 4, region.y, -_SCAN_STEP_PX)
+        self._window = bpy.context.window_manager.windows[:].index(window)
         _Note.found = {}
-        for y in heights:
+        for y in range(region.y + region.height - 4, region.y, -_SCAN_STEP_PX):
             self._mouse = (x, y)
-            self._window = bpy.context.window_manager.windows[:].index(window)
             # The first only leaves the button before.
             for _ in range(2):
                 self._event("MOUSEMOVE", "NOTHING")
             self._event(_NOTE_KEY, "PRESS")
             self._event(_NOTE_KEY, "RELEASE")
         yield _TICK_S
-        return dict(sorted(_Note.found.items(), reverse=True))
+        return _Note.found
 
-    def _settle(self, target: str, x: float, y: float, place: Place) -> Steps:
-        """Put the mouse on the button that is at this place, or was just above."""
-        for sure_y in (y, y + _SCAN_STEP_PX):
-            if target in (yield from self._what_is_at(x, sure_y, place, _SURE_S)):
-                return True
-        return False
-
-    def _what_is_at(self, x: float, y: float, place: Place, after_s: float = 0.0) -> Steps:
+    def _what_is_at(self, x: float, y: float, place: Place) -> Steps:
         """Move the mouse there and return the command or the property of the button that is under
-        it, or "". Without a delay, the answer can be that of the place before.
+        it, or "".
         """
         window, region = _region(place)
         yield from self.move(x, y, window)
-        if after_s:
-            yield after_s
+        yield _SURE_S  # at once, the answer can be that of the place before
         area = next(area for area in window.screen.areas if region in area.regions[:])
         with bpy.context.temp_override(window=window, area=area, region=region):
             found = _hovered()
@@ -539,21 +530,16 @@ class _Play:
         except Exception:  # noqa: BLE001 - whatever it is, the test gets it
             self._end(traceback.format_exc())
             return None
-        if isinstance(step, float):
-            step = self._pause(step)
-        if step is not None:
-            self._until = step
-            self._deadline_s = time.monotonic() + step.timeout_s
+        self._until = self._pause(step) if isinstance(step, float) else step
+        self._deadline_s = time.monotonic() + self._until.timeout_s
         return 0.0
 
-    def _pause(self, seconds: float) -> Until | None:
+    def _pause(self, seconds: float) -> Until:
         if seconds >= _SHORTEST_REST_S:
             self._rest.begin(seconds)
             return Until(self._rest.is_reached, "")
-        if seconds > 0.0:
-            end_s = time.monotonic() + seconds
-            return Until(lambda: time.monotonic() >= end_s, "")
-        return None
+        end_s = time.monotonic() + seconds
+        return Until(lambda: time.monotonic() >= end_s, "")
 
     def _end(self, problem: str | None) -> None:
         if problem is not None:

@@ -10,7 +10,6 @@ from conftest import ROOT, VERSIONS, Blender
 from standin import StandIn
 from tools import environments
 
-SCREEN_HEIGHT = 1000
 PICTURES = ROOT / "docs" / "pictures"
 
 in_newest = pytest.mark.parametrize("blender", VERSIONS[:1], indirect=True)
@@ -26,9 +25,8 @@ def test_portrait(blender: Blender, service: StandIn, name: str, width: int, hei
     (session_id,) = service.session_ids
     blender.play(
         f"portraits.{name}",
-        # From the screen's lower left.
-        *("--window-geometry", "0", str(SCREEN_HEIGHT - height), str(width), str(height)),
         service=service,
+        size=(width, height),
         session_id=session_id,
         folder=str(PICTURES),
         antialiasing="16",

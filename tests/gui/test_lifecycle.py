@@ -21,8 +21,8 @@ EVENTS = 12
 """So many are in tests/blender/stages.py, which needs Blender to be read."""
 VARIATIONS = 2
 QUIT_DELAY_LIMIT_S = 2.0
-SMALL = ("--window-geometry", "0", "400", "900", "600")
-"""A window that is drawn in a third of the time: there is little to see."""
+SMALL = (900, 600)
+"""The size of a window that is drawn in a third of the time: there is little to see."""
 
 _numbers = itertools.count(1)
 
@@ -41,7 +41,12 @@ def test_nothing_is_lost_left_or_misplaced(
     folder = _folder(blender)
     ids = [_held(service, sample, stage, folder) for _ in range(EVENTS)]
     blender.play(
-        "lifecycle.events", *SMALL, service=service, stage=stage, ids=ids, folder=str(folder)
+        "lifecycle.events",
+        service=service,
+        size=SMALL,
+        stage=stage,
+        ids=ids,
+        folder=str(folder),
     )
 
 
@@ -62,8 +67,8 @@ def test_blender_quits_at_once(blender: Blender, service: StandIn, sample: Path)
         held = _held(service, sample, stage, folder)
         played = blender.play(
             "lifecycle.quit_blender",
-            *SMALL,
             service=service,
+            size=SMALL,
             stage=stage,
             id=held,
             folder=str(folder),

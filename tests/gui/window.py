@@ -35,11 +35,11 @@ log = logging.getLogger(__name__)
 
 HERE = Path(__file__).parent
 PICTURES = environments.ROOT / "build" / "gui"
+SCREEN = (1600, 1000)
+"""Its width and height in pixels."""
 
 _INSTALL_TIMEOUT_S = 180
 _PLAY_TIMEOUT_S = 300
-_GEOMETRY = ("--window-geometry", "0", "0", "1200", "1000")
-"""Enough for a sidebar with room for all, and drawn faster than the whole screen."""
 # From 5.0 on, Blender loses some memory with every data transfer of UV maps, and says so at exit.
 _BLENDERS_OWN = "Error: Not freed memory blocks"
 _TROUBLE = ("Traceback (most recent call last)", "Error: ", "segmentation fault", "Python: ")
@@ -119,15 +119,18 @@ class Blender:
         service: Service | None = None,
         environment: dict[str, str] | None = None,
         timeout_s: float = _PLAY_TIMEOUT_S,
+        size: tuple[int, int] = (1200, 1000),
         antialiasing: str = "OFF",
         leaves_at_once: bool = False,
         **arguments: Any,
     ) -> Played:
         """Run an act in a new Blender, with fresh settings.
 
-        `options` are Blender's, `arguments` the act's, and `antialiasing` is how edges are made
-        smooth in pictures: where a processor draws them, that takes a third of all the time. What
-        `leaves_at_once` doesn't quit: with --debug-all, that aborts, also without any add-on.
+        `options` are Blender's, `arguments` the act's. `size` is the window's width and height in
+        pixels: as it is, all of the sidebar has room, and it is drawn faster than the whole screen.
+        `antialiasing` is how edges are made smooth in pictures: where a processor draws them, that
+        takes a third of all the time. What `leaves_at_once` doesn't quit: with --debug-all, that
+        aborts, also without any add-on.
 
         Raises:
             ActFailed: the act did not come to its end.
@@ -152,7 +155,10 @@ class Blender:
         if service is not None:
             variables |= {"CSM_API_URL": service.api_url, "CSM_API_KEY": service.key}
         started_s = time.monotonic()
-        command = [self.command, "run", "--enable-event-simulate", *_GEOMETRY, *options]
+        width, height = size
+        from_lower_left = (0, SCREEN[1] - height, width, height)
+        command = [self.command, "run", "--enable-event-simulate", *options]
+        command += ["--window-geometry", *from_lower_left]
         command += ["--python-exit-code", "1", "--python", HERE / "driver.py"]
         try:
             output = _run([*command, "--", folder / "plan.json"], variables, timeout_s)

@@ -201,8 +201,7 @@ def open_recent(gui: Gui) -> Steps:
     recents._wish = None
     yield from gui.hover("import_sample", column=0.66)
     for _ in range(8):
-        yield from gui.nudge(0, -14)
-        if "import_sample" in (yield from gui._what_is_at(*gui._mouse, SIDEBAR, 0.05)):
+        if "import_sample" in (yield from _lower(gui)):
             continue
         yield from gui.press()
         yield 0.1
@@ -215,11 +214,16 @@ def _below(gui: Gui, target: str) -> Steps:
     """Go down and to the right until such a button is under the mouse, and return its command."""
     yield from gui.nudge(40, 0)
     for _ in range(20):
-        yield from gui.nudge(0, -14)
-        found = yield from gui._what_is_at(*gui._mouse, SIDEBAR, 0.05)
+        found = yield from _lower(gui)
         if target in found:
             return found
     raise AssertionError(f"No button for {target} below")
+
+
+def _lower(gui: Gui) -> Steps:
+    """Go down, by less than a button's height, and return what is there."""
+    yield from gui.nudge(0, -14)
+    return (yield from gui._what_is_at(*gui._mouse, SIDEBAR))
 
 
 def keep_session(root: Path, number: int, picture: bytes) -> None:
